@@ -1,0 +1,36 @@
+# The two commands that matter: `make repro` rebuilds everything, `make test` proves it. `make help` lists the rest.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup repro test check clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+setup: $(VENV)/ready  ## Make (or reuse) the virtual environment
+
+# Reused as long as neither the list of packages nor their pins change.
+$(VENV)/ready: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "setuptools<81" wheel
+	$(BIN)/python -m pip install --disable-pip-version-check --no-build-isolation -c constraints.txt -e '.[dev]'
+	@touch $@
+
+repro: setup  ## Rebuild everything: download to report (dvc repro)
+	@test -d .dvc || $(BIN)/dvc init -q
+	$(BIN)/dvc repro
+	@echo "Done: read reports/README.md, open reports/index.html in a browser."
+
+test: setup  ## Run the tests
+	$(BIN)/python -m pytest -n 2
+
+check: setup  ## Lint, then show the graph of stages
+	$(BIN)/ruff check .
+	$(BIN)/dvc dag
+
+clean:  ## Remove what the stages made (DVC's cache keeps it)
+	rm -rf data/*/ reports/index.html reports/examples
+
+-include reports.mk
