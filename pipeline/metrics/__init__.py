@@ -1,0 +1,1 @@
+"""How good a sample is: one file a metric, arrays in, numbers out."""
