@@ -4,6 +4,7 @@ No network is involved: the figures cannot be gamed by what a judge happened to 
 """
 
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy import ndimage
@@ -17,7 +18,7 @@ MIN_OVERLAP = 0.6  # intersection over union with the nearest ideal outline; a b
 
 @dataclass(frozen=True)
 class Found:
-    """A thing seen in a picture, and the middle (y, x) of its box in pixels; shape "none" for an unclear outline."""
+    """A thing seen in a picture, and its centre of mass (y, x) in pixels; shape "none" for an unclear outline."""
 
     thing: Thing
     middle: tuple[float, float]
@@ -48,30 +49,31 @@ def find_things(picture: np.ndarray) -> list[Found]:
     tint = picture - picture.mean(2, keepdims=True)  # the grey ground, and its share of an edge pixel, drop out
     along = tint @ (hues / strength[:, None]).T
     nearest = along.argmax(2)
-    share = (along / strength).max(2, where=np.arange(len(palette)) == nearest[..., None], initial=0)
+    share = np.take_along_axis(along / strength, nearest[..., None], 2)[..., 0].clip(0, 1)
     found = []
     for number, colour in enumerate(COLOURS):
-        regions, _ = ndimage.label((nearest == number) & (share > 0.5), structure=np.ones((3, 3)))
-        for region, window in enumerate(ndimage.find_objects(regions), start=1):
+        of_colour = share * (nearest == number)
+        regions, count = ndimage.label(of_colour > 0.5, structure=np.ones((3, 3)))
+        for region in range(1, count + 1):
             inside = regions == region
             if inside.sum() >= MIN_AREA * inside.size:
-                found.append(_describe(inside * share.clip(0, 1), window, colour))
+                fringe = ndimage.binary_dilation(inside, iterations=2)
+                found.append(_describe(of_colour * fringe, colour))
     return sorted(found, key=lambda item: item.middle)
 
 
-def _describe(share: np.ndarray, window: tuple[slice, slice], colour: str) -> Found:
-    """The thing whose ideal outline, drawn into the region's box, overlaps the region best."""
+def _describe(share: np.ndarray, colour: str) -> Found:
+    """The thing whose ideal drawing, laid on the region's centre of mass, overlaps the region best."""
     height, width = share.shape
-    (top, bottom), (left, right) = ((side.start, side.stop) for side in window)
+    y, x = (value + 0.5 for value in ndimage.center_of_mass(share))
     overlaps = {}
-    for shape in SHAPES:
-        ideal = coverage(shape, height, width, (top, left, bottom, right))
-        overlaps[shape] = np.minimum(share, ideal).sum() / np.maximum(share, ideal).sum()
-    shape = max(overlaps, key=overlaps.get)
-    reach = max(bottom - top, right - left) / 2 / height
-    size = min(SIZES, key=lambda name: abs(SIZES[name] - reach))
-    name = shape if overlaps[shape] >= MIN_OVERLAP else "none"
-    return Found(Thing(size, colour, name), ((top + bottom) / 2, (left + right) / 2))
+    for shape, size in product(SHAPES, SIZES):
+        radius = SIZES[size] * height
+        middle = y - radius / 3 if shape == "triangle" else y
+        ideal = coverage(shape, height, width, (middle - radius, x - radius, middle + radius, x + radius))
+        overlaps[size, shape] = np.minimum(share, ideal).sum() / np.maximum(share, ideal).sum()
+    size, shape = max(overlaps, key=overlaps.get)
+    return Found(Thing(size, colour, shape if overlaps[size, shape] >= MIN_OVERLAP else "none"), (y, x))
 
 
 def _score(found: list[Found], scene: Scene) -> tuple[float, float, float]:

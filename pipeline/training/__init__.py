@@ -1,0 +1,1 @@
+"""Training of the denoiser and its condition encoders: batches, optimiser, loop, checkpoints, several processes."""

@@ -1,0 +1,101 @@
+"""Training batches by step number, so that a resumed run reads exactly what an uninterrupted one would have read."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pipeline.negatives import reorder_sequence
+from pipeline.runtime import numpy_generator
+from pipeline.store import Store
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tokens [B, L], the inputs of the condition encoders by name, and negatives by kind [B, N, L]."""
+
+    x_0: Tensor
+    inputs: dict[str, Tensor]
+    negatives: dict[str, Tensor]
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on another device."""
+        move = {name: value.to(device, non_blocking=True) for name, value in self.inputs.items()}
+        negatives = {name: value.to(device, non_blocking=True) for name, value in self.negatives.items()}
+        return Batch(self.x_0.to(device, non_blocking=True), move, negatives)
+
+
+@lru_cache(maxsize=4)
+def epoch_order(n_rows: int, seed: int, epoch: int) -> np.ndarray:
+    """The order in which epoch `epoch` visits the rows."""
+    return numpy_generator(seed, "epoch", epoch).permutation(n_rows)
+
+
+def rows_at(step: int, batch_size: int, n_rows: int, seed: int) -> np.ndarray:
+    """[batch_size] positions among the training rows at `step`: epochs follow one another without a gap."""
+    wanted = np.arange(step * batch_size, (step + 1) * batch_size)
+    epochs = {int(epoch): epoch_order(n_rows, seed, int(epoch)) for epoch in np.unique(wanted // n_rows)}
+    return np.array([epochs[int(index // n_rows)][index % n_rows] for index in wanted])
+
+
+def condition_inputs(conditions: Store, rows: np.ndarray, choose: np.random.Generator | None = None) -> dict[str, Tensor]:
+    """The fields of conditions.h5 at `rows` as tensors; of several captions a picture has, one.
+
+    Captions [n, C, 77] are drawn with `choose`, or the first is taken without it; `captions` [n] counts the real ones.
+    """
+    inputs = {}
+    for name in conditions.provenance["inputs"]:
+        values = conditions[name][rows]
+        if name in ("text", "clip_text"):
+            counts = conditions["captions"][rows]
+            picked = np.zeros(len(rows), dtype=np.int64) if choose is None else choose.integers(0, counts)
+            values = values[np.arange(len(rows)), picked]
+        inputs[name] = torch.from_numpy(np.ascontiguousarray(values.astype(np.int64) if values.dtype.kind in "iu" else values))
+    return inputs
+
+
+class TrainingBatches(Dataset):
+    """Item k is the batch of step k (of process `rank` of `world`), whatever came before."""
+
+    def __init__(
+        self,
+        tokens: Store,
+        conditions: Store,
+        negatives: Store | None,
+        rows: list[str],
+        kinds: tuple[str, ...],
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+    ):
+        self.tokens, self.conditions, self.negatives = tokens, conditions, negatives
+        self.kinds, self.batch_size, self.seed = kinds, batch_size, seed
+        self.rank, self.world = rank, world
+        self.token_rows, self.condition_rows = tokens.rows_of(rows), conditions.rows_of(rows)
+        self.negative_rows = negatives.rows_of(rows) if kinds else None
+
+    def __getitem__(self, step: int) -> Batch:
+        global_step = step * self.world + self.rank
+        positions = rows_at(global_step, self.batch_size, len(self.token_rows), self.seed)
+        choose = numpy_generator(self.seed, "captions", global_step)
+        inputs = condition_inputs(self.conditions, self.condition_rows[positions], choose)
+        x_0 = torch.from_numpy(self.tokens["tokens"][self.token_rows[positions]].astype(np.int64))
+        negatives = {kind: self._negatives(kind, positions, x_0) for kind in self.kinds}
+        return Batch(x_0, inputs, negatives)
+
+    def _negatives(self, kind: str, positions: np.ndarray, x_0: Tensor) -> Tensor:
+        """[B, N, L] tokens: stored codes or orders (intra), or the rows that are pointed to (inter)."""
+        stored = self.negatives[kind][self.negative_rows[positions]].astype(np.int64)
+        if kind == "inter":
+            return torch.from_numpy(self.tokens["tokens"][stored.ravel()].astype(np.int64)).unflatten(0, stored.shape)
+        if self.negatives.provenance["intra"] == "tokens":
+            return reorder_sequence(x_0, torch.from_numpy(stored))
+        return torch.from_numpy(stored)
+
+    def loader(self, start: int, stop: int, workers: int) -> DataLoader:
+        """Batches of the steps start..stop-1 in order, read ahead by `workers` processes."""
+        return DataLoader(self, batch_size=None, sampler=range(start, stop), num_workers=workers)
