@@ -1,0 +1,210 @@
+"""The evaluation of a dance data set: the sound of every row, the model's and the controls', measured and summed up.
+
+Rows. `ground_truth`: the true music. `reconstruction`: the same through the codec, the best a model can reach.
+`model`: samples under the clips' own dances. `model_shuffled`: samples of the same model under another song's dance.
+`shuffled_pairs`: another song's true music. `nearest_neighbour`: the music of the training clip whose condition is nearest.
+`metronome`, `silence` and `noise` know nothing.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pipeline.manifest import Manifest
+from pipeline.media.audio import read_audio, reduce_noise
+from pipeline.metrics import controls
+from pipeline.metrics.alignment import kinematic_accents
+from pipeline.metrics.beats import Protocol
+from pipeline.metrics.bootstrap import draw_weights
+from pipeline.metrics.copying import nearest_training_item
+from pipeline.metrics.dance import Clips, Figures, Heard, by_clip, distances, listen, measure, summarise
+from pipeline.metrics.genre import Gallery
+from pipeline.metrics.results import Evaluation
+from pipeline.params import Section
+from pipeline.runtime import Mistake, numpy_generator, progress
+from pipeline.store import Store
+
+DECODE_BATCH = 16
+
+
+class EvaluateDance(Section):
+    """How samples of music are measured.
+
+    `protocols`: which beat protocols. `bootstrap_draws`: of songs. `noise_reduce`: spectral gating of the model's sound before
+    it is measured, as the published evaluation does (one-sided, hence off by default). `copied_below`: a sample whose tokens
+    differ from a training item's in fewer percent of positions counts as copied. `examples`: clips shown on the page.
+    """
+
+    protocols: tuple[Protocol, ...]
+    bootstrap_draws: int
+    seed: int
+    noise_reduce: bool
+    metronome_bpm: float
+    copied_below: float
+    examples: int
+
+
+@dataclass(frozen=True)
+class DanceData:
+    """What an evaluation reads. `decode`: tokens [n, L] -> waveforms [n, T] at `sample_rate`; `fps`: of the motion."""
+
+    manifest: Manifest
+    tokens: Store
+    conditions: Store
+    samples: Store
+    gallery: Gallery
+    decode: Callable[[np.ndarray], np.ndarray]
+    sample_rate: int
+    fps: float
+
+    @cached_property
+    def numbers(self) -> list[int]:
+        """The manifest rows that are measured: the test split, or the silent clips where there is none."""
+        numbers = self.manifest.of("test") or self.manifest.of("infer")
+        if not numbers:
+            raise Mistake("There is nothing to evaluate: the manifest has no clip in the splits test and infer.")
+        return numbers
+
+    @cached_property
+    def have_music(self) -> bool:
+        """Whether the measured clips have true music to compare with."""
+        return self.manifest.clips[self.numbers[0]].split == "test"
+
+    def ids(self, numbers: list[int]) -> list[str]:
+        """The ids of manifest rows."""
+        return [self.manifest.clips[number].id for number in numbers]
+
+    def true_music(self, number: int) -> np.ndarray:
+        """The recorded music [T] of a manifest row."""
+        clip = self.manifest.clips[number]
+        return read_audio(self.manifest.file(clip), self.sample_rate, clip.start_s or 0.0, clip.duration_s)
+
+    def decoded(self, tokens: np.ndarray) -> Iterator[np.ndarray]:
+        """The waveforms [T] of `tokens` [n, L], a few decoded at a time."""
+        for start in range(0, len(tokens), DECODE_BATCH):
+            yield from np.asarray(self.decode(tokens[start : start + DECODE_BATCH].astype(np.int64)))
+
+    def duration(self, number: int) -> float:
+        """The length of a clip in seconds."""
+        return self.manifest.clips[number].duration_s or len(self.true_music(number)) / self.sample_rate
+
+
+def evaluate_dance(data: DanceData, settings: EvaluateDance) -> Evaluation:
+    """Every line of the tables for the dance task, and the remarks needed to read them."""
+    clips = describe_clips(data)
+    weights = draw_weights(clips.songs, settings.bootstrap_draws, numpy_generator(settings.seed, "bootstrap"))
+    results, lines = [], []
+    for row, heard, extra in _rows(data, settings, clips):
+        figures = {**measure(clips, heard, settings.protocols, data.gallery), **extra}
+        results += summarise(row, figures, clips, weights)
+        lines += by_clip(row, figures, clips)
+        if clips.heard is not None:
+            results += distances(row, clips, heard, data.gallery)
+    return Evaluation(results, lines, _remarks(data, settings, clips))
+
+
+def describe_clips(data: DanceData) -> Clips:
+    """The measured clips: their songs, genres, accents of the dance and true music."""
+    chosen = [data.manifest.clips[number] for number in data.numbers]
+    motion = data.conditions["motion"][data.conditions.rows_of([clip.id for clip in chosen])]
+    genres = [clip.genre for clip in chosen]
+    return Clips(
+        ids=[clip.id for clip in chosen],
+        songs=[clip.song or clip.id for clip in chosen],
+        genres=genres if all(genres) and len(set(data.gallery.genres)) > 1 else None,
+        durations=[data.duration(number) for number in data.numbers],
+        accents=[kinematic_accents(positions[..., :2], data.fps) for positions in motion],
+        heard=_heard(data, map(data.true_music, data.numbers), "ground truth") if data.have_music else None,
+    )
+
+
+def _rows(data: DanceData, settings: EvaluateDance, clips: Clips) -> Iterator[tuple[str, list[list[Heard]], Figures]]:
+    """(row, what is heard [seeds][clips], figures that need the tokens) for the model and every control."""
+    rows = data.samples.rows_of(clips.ids)
+    seeds = range(data.samples["tokens"].shape[1])
+    if data.have_music:
+        own = data.tokens["tokens"][data.tokens.rows_of(clips.ids)]
+        yield "ground_truth", [clips.heard], {}
+        yield "reconstruction", [_heard(data, data.decoded(own), "reconstruction")], _copying(data, [own], settings)
+    for row, field in (("model", "tokens"), ("model_shuffled", "shuffled")):
+        drawn = [data.samples[field][rows][:, seed] for seed in seeds]
+        sounds = [_cleaned(data, data.decoded(tokens), settings) for tokens in drawn]
+        yield row, [_heard(data, sound, f"{row}, seed {n}") for n, sound in enumerate(sounds)], _copying(data, drawn, settings)
+    yield from _knowing_nothing(data, settings, clips, len(seeds))
+    if data.have_music:
+        pairs = [controls.partners(clips.songs, numpy_generator(settings.seed, "pairs", seed)) for seed in seeds]
+        yield "shuffled_pairs", [[clips.heard[number] for number in pair] for pair in pairs], {}
+    if nearest := nearest_training_clips(data, clips.ids):
+        yield "nearest_neighbour", [_heard(data, map(data.true_music, nearest), "nearest neighbour")], {}
+
+
+def _knowing_nothing(data: DanceData, settings: EvaluateDance, clips: Clips, n_seeds: int) -> Iterator[tuple]:
+    rate = data.sample_rate
+    for row, sound in (
+        ("metronome", lambda length: controls.metronome(length, rate, settings.metronome_bpm)),
+        ("silence", lambda length: controls.silence(length, rate)),
+    ):
+        by_length = {length: listen(sound(length), rate, data.gallery.embed) for length in set(clips.durations)}
+        yield row, [[by_length[length] for length in clips.durations]], {}
+    noises = []
+    for seed in range(n_seeds):
+        generator = numpy_generator(settings.seed, "noise", seed)
+        noises.append(_heard(data, (controls.noise(length, rate, generator) for length in clips.durations), "noise"))
+    yield "noise", noises, {}
+
+
+def nearest_training_clips(data: DanceData, ids: list[str]) -> list[int]:
+    """For each id the manifest row of the training clip whose condition is nearest (means and deviations over time)."""
+    training = data.manifest.of("train")
+    if not training:
+        return []
+    summaries = [_summary(data.conditions, data.conditions.rows_of(names)) for names in (ids, data.ids(training))]
+    return [training[row] for row in controls.nearest_condition(*summaries)]
+
+
+def _summary(conditions: Store, rows: np.ndarray) -> np.ndarray:
+    """Motion and visual features [n, T, ...] summed up over time as [n, D]."""
+    parts = []
+    for field in ("motion", "visual"):
+        if field in conditions:
+            values = np.array([conditions[field][int(row)] for row in rows], dtype=np.float32)
+            values = values.reshape(len(rows), values.shape[1], -1)
+            parts += [values.mean(axis=1), values.std(axis=1)]
+    return np.concatenate(parts, axis=1)
+
+
+def _copying(data: DanceData, drawn: list[np.ndarray], settings: EvaluateDance) -> Figures:
+    """How far each sample's tokens are from the nearest training item, and whether that counts as a copy."""
+    training = data.tokens["tokens"][data.tokens.rows_of(data.ids(data.manifest.of("train")))]
+    if not len(training):
+        return {}
+    distance = np.array([nearest_training_item(tokens, training).distance for tokens in drawn])
+    return {("copy_distance", "tokens"): distance, ("copied", "tokens"): 100.0 * (distance < settings.copied_below)}
+
+
+def _cleaned(data: DanceData, sounds: Iterable[np.ndarray], settings: EvaluateDance) -> Iterator[np.ndarray]:
+    return (reduce_noise(sound, data.sample_rate) if settings.noise_reduce else sound for sound in sounds)
+
+
+def _heard(data: DanceData, sounds: Iterable[np.ndarray], title: str) -> list[Heard]:
+    sounds = progress(sounds, f"listening: {title}", len(data.numbers))
+    return [listen(sound, data.sample_rate, data.gallery.embed) for sound in sounds]
+
+
+def _remarks(data: DanceData, settings: EvaluateDance, clips: Clips) -> dict[str, object]:
+    undefined = 0 if clips.heard is None else sum(not len(heard.onsets["d2m"]) for heard in clips.heard)
+    return {
+        "task": "dance",
+        "samples": data.samples.provenance,
+        "conditions": data.conditions.provenance,
+        "tokens": data.tokens.provenance,
+        "n_clips": len(clips.ids),
+        "n_songs": len(set(clips.songs)),
+        "n_training_clips": len(data.manifest.of("train")),
+        "references_without_onset": undefined,
+        "clips_without_accent": sum(not len(accents) for accents in clips.accents),
+        "embedding": data.gallery.name,
+        "noise_reduced": settings.noise_reduce,
+    }

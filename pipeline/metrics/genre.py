@@ -1,0 +1,105 @@
+"""Genre accuracy: the share of generated clips whose nearest neighbour in a gallery of training music has the right genre.
+
+The gallery holds the *codec's reconstructions* of the training clips: with the original recordings as gallery, the codec's
+colouring decides which neighbour is nearest, and the measure judges the codec instead of the genre.
+"""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+
+from pipeline.metrics.embeddings import EmbeddingName, load_embedding
+from pipeline.params import Section
+from pipeline.runtime import Mistake, atomic, progress, read_json, write_json
+
+
+class JudgeDance(Section):
+    """The evaluation network of the dance task. `weights`: a file, or null for `mfcc`, which needs none."""
+
+    embedding: EmbeddingName
+    weights: str | None
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Embeddings [n, D] of training music with the genre of each, and the function that made them."""
+
+    embeddings: np.ndarray
+    genres: np.ndarray
+    name: str
+    embed: object
+
+    @cached_property
+    def _scaler(self) -> StandardScaler:
+        return StandardScaler().fit(self.embeddings)
+
+    def standardise(self, queries: np.ndarray) -> np.ndarray:
+        """`queries` [n, D] in units of the gallery's deviations from its mean."""
+        return self._scaler.transform(queries)
+
+    def retrieve(self, queries: np.ndarray) -> np.ndarray:
+        """The genre of the nearest member, [n], of each query embedding [n, D]; features are standardised on the gallery."""
+        classifier = KNeighborsClassifier(n_neighbors=1).fit(self.standardise(self.embeddings), self.genres)
+        return classifier.predict(self.standardise(queries))
+
+    def accuracy(self, queries: np.ndarray, genres: Iterable[str]) -> float:
+        """The percentage of `queries` [n, D] whose retrieved genre is the one in `genres`."""
+        return 100 * float(np.mean(self.retrieve(queries) == np.asarray(list(genres))))
+
+
+def build_gallery(
+    folder: Path,
+    settings: JudgeDance,
+    training: Iterable[np.ndarray],
+    training_genres: list[str],
+    held_out: Iterable[np.ndarray],
+    held_out_genres: list[str],
+    sample_rate: int,
+) -> float:
+    """Writes the gallery of `training` waveforms [T] (codec reconstructions) to `folder`; returns its held-out accuracy.
+
+    The folder holds gallery.npz, judge.json (embedding, counts, accuracy in percent on `held_out`; null when that is empty)
+    and a copy of the embedding's weights, so that it needs nothing else to be read. Where there are no genres, give "" for
+    each: the gallery then only sets the scale of KAD and FAD, and its accuracy says nothing.
+    """
+    weights = Path(settings.weights).expanduser() if settings.weights else None
+    embed = load_embedding(settings.embedding, weights)
+    embeddings = _embed_all(embed, training, sample_rate, "judge: training music", len(training_genres))
+    if len(embeddings) != len(training_genres) or not len(embeddings):
+        raise Mistake(f"The gallery needs a genre for each clip: {len(embeddings)} clips, {len(training_genres)} genres.")
+    gallery = Gallery(embeddings, np.asarray(training_genres, dtype=str), settings.embedding, embed)
+    queries = _embed_all(embed, held_out, sample_rate, "judge: held-out music", len(held_out_genres))
+    accuracy = gallery.accuracy(queries, held_out_genres) if len(queries) else float("nan")
+    with atomic(folder) as temporary:
+        temporary.mkdir()
+        np.savez(temporary / "gallery.npz", embeddings=gallery.embeddings, genres=gallery.genres)
+        if weights:
+            shutil.copy(weights, temporary / "weights")
+        facts = {"embedding": gallery.name, "n_gallery": len(embeddings), "n_genres": len(np.unique(gallery.genres))}
+        held_out_facts = {"held_out_accuracy": accuracy if len(queries) else None, "n_held_out": len(queries)}
+        write_json(temporary / "judge.json", {**facts, **held_out_facts})
+    return accuracy
+
+
+def load_gallery(folder: Path) -> Gallery:
+    """The gallery in a judge folder; raises Mistake when it is missing or damaged."""
+    folder = Path(folder)
+    facts = read_json(folder / "judge.json")
+    try:
+        with np.load(folder / "gallery.npz", allow_pickle=False) as arrays:
+            embeddings, genres = arrays["embeddings"], arrays["genres"]
+    except (OSError, ValueError, KeyError):
+        raise Mistake(f"{folder / 'gallery.npz'} is missing or damaged; run `cdcd judge` again.") from None
+    weights = folder / "weights"
+    embed = load_embedding(facts["embedding"], weights if weights.exists() else None)
+    return Gallery(embeddings, genres, facts["embedding"], embed)
+
+
+def _embed_all(embed, clips: Iterable[np.ndarray], sample_rate: int, title: str, total: int) -> np.ndarray:
+    return np.array([embed(clip, sample_rate) for clip in progress(clips, title, total)])
