@@ -3,6 +3,7 @@
 Each is a callable: audio [T] in [-1, 1] at the given sample rate -> float32 vector [D].
 """
 
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -110,7 +111,9 @@ def load_embedding(name: EmbeddingName, weights: Path | None = None) -> MfccStat
 def _interpreter(weights: Path) -> Interpreter:
     """An interpreter that keeps inner tensors readable (the embedding is not among the network's outputs)."""
     try:
-        return Interpreter(str(weights), num_threads=1, experimental_preserve_all_tensors=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Interpreter(str(weights), num_threads=1, experimental_preserve_all_tensors=True)
     except (ValueError, RuntimeError):
         raise Mistake(f"{weights} is not a readable .tflite file; fetch it again.") from None
 
