@@ -1,0 +1,52 @@
+"""Captions beside a manifest: several for each picture, read by the clip's id.
+
+A `caption_file` is a text file with one caption a line, or, where a file for each picture would mean hundreds of
+thousands, one `.json` for the whole set that maps ids to lists.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+from pipeline.manifest import Clip
+from pipeline.runtime import Mistake, read_json, write_json
+
+CAPTIONS = "captions.json"
+
+
+def captions_of(clip: Clip, raw: Path) -> list[str]:
+    """The captions of a clip whose `caption_file` lies in `raw`; raises Mistake when there are none."""
+    if clip.caption_file is None:
+        raise Mistake(f"{clip.id} has no caption_file in its manifest, but captions are the condition.")
+    path = raw / clip.caption_file
+    found = _table(path).get(clip.id, []) if path.suffix == ".json" else read_lines(path)
+    if not found:
+        raise Mistake(f"{path} holds no caption for {clip.id}.")
+    return found
+
+
+@lru_cache(maxsize=2)
+def _table(path: Path) -> dict[str, list[str]]:
+    return read_json(path)
+
+
+def read_lines(path: Path) -> list[str]:
+    """The captions in a text file, one a line, in lower case; bytes that are no UTF-8 are read as Latin-1."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise Mistake(f"{path} does not exist; it should hold captions, one a line.") from None
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    return [caption for line in text.splitlines() if (caption := tidy(line))]
+
+
+def tidy(caption: str) -> str:
+    """The caption in lower case with single spaces, as the published models read it."""
+    return " ".join(caption.lower().split())
+
+
+def write_captions(raw: Path, captions: dict[str, list[str]]) -> None:
+    """Writes all captions of a set into raw/captions.json."""
+    write_json(raw / CAPTIONS, captions)

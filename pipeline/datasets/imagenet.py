@@ -1,0 +1,99 @@
+"""`imagenet`: ILSVRC 2012, a thousand classes, from a local copy.
+
+The published validation pictures are the test split here, as in the paper. Pictures can be held out of training for
+validation. A row's label is its class's WordNet number; `classes.json` in `raw` gives the class numbers.
+"""
+
+import json
+import re
+from pathlib import Path
+
+from pydantic import Field
+
+from pipeline.datasets.listing import Folder, existing, shorten, unreadable, write_listing, wrong_counts
+from pipeline.datasets.probe import picture_trouble
+from pipeline.datasets.segments import hold_out
+from pipeline.manifest import Clip, write_manifest
+from pipeline.media.image import EXTENSIONS
+from pipeline.params import Section
+from pipeline.runtime import Mistake, progress, write_json
+
+PICTURES = {"train": 1_281_167, "test": 50_000}
+_CLASS = re.compile(r"n\d{8}")
+
+
+class Imagenet(Section):
+    """Where ImageNet lies: `media_root` holds `imagenet_class_index.json` and `{train,val}/<class>/*.JPEG`.
+
+    It cannot be downloaded freely: image-net.org gives it to those who register (docs/datasets.md).
+    """
+
+    media_root: Folder
+    validation_images: int = Field(ge=0)
+    split_seed: int
+
+
+def prepare(config: Imagenet, raw: Path) -> list[tuple[str, str]]:
+    """The files left out and why; writes the manifest, the class numbers and the listing of the pictures into `raw`."""
+    clips, skipped = _read(config)
+    write_manifest(raw / "manifest.csv", clips)
+    write_json(raw / "classes.json", class_numbers(config.media_root))
+    write_listing(raw, clips, config.media_root)
+    return skipped
+
+
+def check(config: Imagenet) -> list[str]:
+    """What is missing, unreadable or differs from the complete data set, a sentence each."""
+    try:
+        clips, skipped = _read(config)
+    except Mistake as mistake:
+        return [str(mistake)]
+    listed = ["train" if clip.split == "val" else clip.split for clip in clips]
+    problems = wrong_counts(listed, PICTURES, "pictures") + shorten([f"{name}: {reason}." for name, reason in skipped])
+    return problems + unreadable([config.media_root / clip.path for clip in clips], picture_trouble, "reading pictures")
+
+
+def class_numbers(root: Path) -> dict[str, int]:
+    """The number 0..999 of each WordNet class; raises Mistake when imagenet_class_index.json is not what its name says."""
+    path = root / "imagenet_class_index.json"
+    existing(path, "download.media_root", "it maps class numbers to WordNet names, as in Keras and torchvision tutorials")
+    try:
+        numbers = {wnid: int(number) for number, (wnid, _) in json.loads(path.read_text()).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Mistake(f"{path} is damaged ({error}); it should map numbers to [WordNet number, name].") from None
+    if sorted(numbers.values()) != list(range(len(numbers))):
+        raise Mistake(f"{path}: the class numbers should be 0, 1, 2 and so on, each once.")
+    return numbers
+
+
+def _read(config: Imagenet) -> tuple[list[Clip], list[tuple[str, str]]]:
+    root = existing(config.media_root, "download.media_root", "docs/datasets.md says how to get ImageNet and lay it out")
+    numbers = class_numbers(root)
+    existing(root / "train", "download.media_root", "it should hold one folder for each class")
+    train, skipped = _pictures(root / "train", numbers)
+    held_out = hold_out([path.stem for path in train], config.validation_images, config.split_seed)
+    clips = [_clip(path, root, "val" if path.stem in held_out else "train") for path in train]
+    if not (root / "val").exists():
+        return clips, [*skipped, ("val", "is missing, so there is no test split")]
+    val, flawed = _pictures(root / "val", numbers)
+    return clips + [_clip(path, root, "test") for path in val], skipped + flawed
+
+
+def _pictures(folder: Path, numbers: dict[str, int]) -> tuple[list[Path], list[tuple[str, str]]]:
+    """The pictures in the class folders of `folder` in order, and what else lies there."""
+    pictures, skipped = [], []
+    for entry in progress(sorted(folder.iterdir()), f"looking at {folder.name} classes"):
+        if entry.name in numbers and entry.is_dir():
+            files = sorted(entry.iterdir())
+            pictures += [file for file in files if file.suffix.lower() in EXTENSIONS]
+            skipped += [(str(file), "is not a picture") for file in files if file.suffix.lower() not in EXTENSIONS]
+        else:
+            unknown_class = "is a class that imagenet_class_index.json lacks"
+            skipped.append((str(entry), unknown_class if _CLASS.fullmatch(entry.name) else "is not a class folder"))
+    if not pictures:
+        raise Mistake(f"{folder} holds no class folder with pictures; sort them into <class>/ first (docs/datasets.md).")
+    return pictures, skipped
+
+
+def _clip(path: Path, root: Path, split: str) -> Clip:
+    return Clip(path.stem, str(path.relative_to(root)), split, label=path.parent.name)

@@ -1,0 +1,82 @@
+"""What lies under a data set's media root: found, counted, and recorded by size and digest without being copied."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from pipeline.manifest import Clip, read_manifest
+from pipeline.runtime import Mistake, atomic, progress
+
+Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser())]
+LISTING = "listing.sha256"
+
+
+def existing(path: Path, key: str, hint: str) -> Path:
+    """The folder or file itself; raises Mistake that names the key and says what belongs there when it does not exist."""
+    if not path.exists():
+        raise Mistake(f"{key}: {path} does not exist; {hint}.")
+    return path
+
+
+def first_existing(root: Path, names: Iterable[str], what: str) -> Path:
+    """The first of `names` that exists below `root`; raises Mistake that lists them when none does."""
+    names = list(names)
+    for name in names:
+        if (root / name).exists():
+            return root / name
+    raise Mistake(f"{root} holds no {what}; expected {' or '.join(names)} in it.")
+
+
+def write_listing(raw: Path, clips: Iterable[Clip], root: Path) -> None:
+    """Writes raw/listing.sha256: a digest of the names and sizes of all files the clips refer to, their number and bytes."""
+    with atomic(raw / LISTING) as temporary:
+        temporary.write_text(_listing(clips, root))
+
+
+def verify_listing(raw: Path, root: Path) -> list[str]:
+    """Sentences, none when the files under `root` still have the names and sizes recorded in `raw`."""
+    if not (raw / LISTING).exists():
+        return [f"{raw / LISTING} is missing; run `cdcd download` for this data set again."]
+    recorded, found = (raw / LISTING).read_text(), _listing(read_manifest(raw / "manifest.csv", root).clips, root)
+    if recorded == found:
+        return []
+    return [f"The files under {root} changed since the download: {recorded.strip()!r} then, {found.strip()!r} now."]
+
+
+def _listing(clips: Iterable[Clip], root: Path) -> str:
+    files = sorted({name for clip in clips for name in (clip.path, clip.pose_file, clip.visual_file) if name})
+    sizes = [(root / name).stat().st_size if (root / name).exists() else -1 for name in files]
+    digest = hashlib.sha256()
+    for name, size in zip(files, sizes, strict=True):
+        digest.update(f"{size} {name}\n".encode())
+    missing = f", {sizes.count(-1)} missing" if -1 in sizes else ""
+    return f"{digest.hexdigest()}  {len(files)} files, {sum(size for size in sizes if size > 0)} bytes{missing}\n"
+
+
+def unreadable(paths: Iterable[Path], trouble: Callable[[Path], str | None], title: str) -> list[str]:
+    """A sentence for each file with which `trouble` finds fault; files are read by as many threads as there are cores."""
+    paths = list(paths)
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        found = list(progress(pool.map(trouble, paths), title, len(paths)))
+    return shorten([f"{path} {fault}." for path, fault in zip(paths, found, strict=True) if fault])
+
+
+def wrong_counts(found: Iterable[str], expected: dict[str, int], what: str) -> list[str]:
+    """A sentence for each split whose number of rows differs from the complete data set's; `found` names each row's split."""
+    counts = Counter(found)
+    return [
+        f"{split}: {counts[split]:,} {what}, the complete set has {count:,}."
+        for split, count in expected.items()
+        if counts[split] != count
+    ]
+
+
+def shorten(sentences: list[str], limit: int = 20) -> list[str]:
+    """The first `limit` sentences and how many more there are."""
+    return sentences[:limit] + ([f"... and {len(sentences) - limit:,} more like these."] if len(sentences) > limit else [])

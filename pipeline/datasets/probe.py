@@ -1,0 +1,60 @@
+"""What is wrong with a file, told in half a sentence, or None when it can be read to its end."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from pipeline.media.audio import read_audio
+from pipeline.media.container import open_media
+from pipeline.media.video import probe
+from pipeline.runtime import Mistake
+
+
+def seconds_of(path: Path) -> float:
+    """How long a video lasts by its header, without reading it to the end; raises Mistake when it cannot be opened."""
+    with open_media(path) as container:
+        return (container.duration or 0) / av.time_base
+
+
+def video_trouble(path: Path, needs_sound: bool = True) -> str | None:
+    """Reads every packet of a video."""
+    try:
+        return None if probe(path).has_audio or not needs_sound else "has no sound track"
+    except Mistake as mistake:
+        return f"is unusable: {str(mistake).removesuffix('.')}"
+
+
+def sound_trouble(path: Path) -> str | None:
+    """Decodes a whole sound file."""
+    try:
+        return None if len(read_audio(path, 22_050)) else "holds no sound"
+    except Mistake as mistake:
+        return f"is unusable: {str(mistake).removesuffix('.')}"
+
+
+def picture_trouble(path: Path) -> str | None:
+    """Decodes a picture (JPEG at an eighth of its size, which still reads every byte)."""
+    try:
+        with Image.open(path) as picture:
+            picture.draft("RGB", (1, 1))
+            picture.load()
+    except FileNotFoundError:
+        return "is missing"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return f"cannot be read ({error})"
+    return None
+
+
+def array_trouble(path: Path, size: int) -> str | None:
+    """Loads a .npy file, without unpickling, and counts its numbers."""
+    try:
+        values = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        return "is missing"
+    except (OSError, ValueError, EOFError) as error:
+        return f"cannot be read ({error})"
+    if values.dtype.kind not in "fiu" or values.size != size:
+        return f"holds {values.size} values of type {values.dtype}, expected {size} numbers"
+    return None
