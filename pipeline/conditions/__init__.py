@@ -1,0 +1,1 @@
+"""Conditions: what is extracted from dances, captions and classes, and the encoders that are trained on it."""

@@ -1,0 +1,180 @@
+"""The denoising transformers: tokens x_t, step t and condition in, features for the prediction of x_0 out."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.conditions.positions import resample
+from pipeline.model.condition import Condition, Prepared
+from pipeline.model.layers import (
+    AdaLayerNorm,
+    ConvFeedForward,
+    CrossAttention,
+    LearnedPositions,
+    SelfAttention,
+    SinusoidPositions,
+    linear_feed_forward,
+)
+from pipeline.params import Section
+from pipeline.runtime import Mistake
+
+
+class DenoiserConfig(Section):
+    """The transformer.
+
+    In the paper, with 16 heads: 19 x 1024, linear x 4 (music); 18 x 192, conv x 2 (text); 24 x 512, conv x 4 (class).
+    """
+
+    layers: int
+    width: int
+    heads: int
+    feed_forward: Literal["linear", "conv"]
+    factor: int
+    positions: Literal["learned", "sinusoid"]
+    zero_init: bool
+    """Every block starts as the identity: modulations and the last layer of each residual branch start at zero."""
+
+
+def feed_forward(config: DenoiserConfig, grid: tuple[int, int] | None) -> nn.Module:
+    """The feed-forward network of one block."""
+    if config.feed_forward == "conv":
+        return ConvFeedForward(config.width, config.factor, grid)
+    return linear_feed_forward(config.width, config.factor)
+
+
+class CrossBlock(nn.Module):
+    """Self-attention, attention to the condition, feed-forward; the first two are normalised under the step t."""
+
+    def __init__(self, config: DenoiserConfig, n_steps: int, grid: tuple[int, int] | None, condition_width: int):
+        super().__init__()
+        self.norm1 = AdaLayerNorm(n_steps, config.width)
+        self.attention = SelfAttention(config.width, config.heads)
+        self.norm_cross = AdaLayerNorm(n_steps, config.width)
+        self.cross = CrossAttention(config.width, config.heads, condition_width)
+        self.norm2 = nn.LayerNorm(config.width)
+        self.feed_forward = feed_forward(config, grid)
+
+    def read(self, condition: Tensor) -> tuple[Tensor, ...]:
+        """What the block needs of the condition [B, S, C], whatever the tokens are."""
+        return self.cross.read(condition)
+
+    def step_tables(self) -> tuple[Tensor, ...]:
+        """(scale, shift) [T, 2 width] of each normalisation under t."""
+        return self.norm1.table(), self.norm_cross.table()
+
+    def forward(self, x: Tensor, step: Tensor, context: tuple[Tensor, ...], tables: tuple[Tensor, ...] | None) -> Tensor:
+        """x [B, L, width] after the block, at steps [B] counted from 0, with `context` from `read`, maybe `step_tables`."""
+        x = x + self.attention(self.norm1(x, tables[0][step] if tables else self.norm1.modulation(step)))
+        if len(context) == 1:
+            x = x + context[0]
+        else:
+            modulation = tables[1][step] if tables else self.norm_cross.modulation(step)
+            x = x + self.cross(self.norm_cross(x, modulation), *context)
+        return x + self.feed_forward(self.norm2(x))
+
+
+class ClassBlock(nn.Module):
+    """Self-attention normalised under the step t, feed-forward normalised under the class."""
+
+    def __init__(self, config: DenoiserConfig, n_steps: int, grid: tuple[int, int] | None, n_classes: int):
+        super().__init__()
+        self.norm1 = AdaLayerNorm(n_steps, config.width)
+        self.attention = SelfAttention(config.width, config.heads)
+        self.norm2 = AdaLayerNorm(n_classes, config.width)
+        self.feed_forward = feed_forward(config, grid)
+
+    def read(self, labels: Tensor) -> tuple[Tensor, ...]:
+        """The (scale, shift) of the classes [B]."""
+        return (self.norm2.modulation(labels),)
+
+    def step_tables(self) -> tuple[Tensor, ...]:
+        """(scale, shift) [T, 2 width] of the normalisation under t."""
+        return (self.norm1.table(),)
+
+    def forward(self, x: Tensor, step: Tensor, context: tuple[Tensor, ...], tables: tuple[Tensor, ...] | None) -> Tensor:
+        """x [B, L, width] after the block, at steps [B] counted from 0, with `context` from `read`, maybe `step_tables`."""
+        x = x + self.attention(self.norm1(x, tables[0][step] if tables else self.norm1.modulation(step)))
+        return x + self.feed_forward(self.norm2(x, context[0]))
+
+
+class Denoiser(nn.Module):
+    """The transformer of one task: `n_classes` makes it class-conditional, `condition_width` makes it attend to a sequence.
+
+    `grid` is (rows, columns) of the tokens, (1, L) for music; None takes the square of whatever length arrives.
+    `table` is the size of the learned position tables where it is not the grid. `aligned` adds the condition, resampled to
+    the tokens' rate, to the token embeddings.
+    """
+
+    def __init__(
+        self,
+        config: DenoiserConfig,
+        n_codes: int,
+        n_steps: int,
+        grid: tuple[int, int] | None,
+        *,
+        condition_width: int | None = None,
+        n_classes: int | None = None,
+        aligned: bool = False,
+        table: tuple[int, int] | None = None,
+    ):
+        super().__init__()
+        if config.width % config.heads:
+            raise Mistake(f"A width of {config.width} does not divide into {config.heads} heads; choose heads that divide it.")
+        self.n_codes, self.n_steps, self.grid = n_codes, n_steps, grid
+        self.codes = nn.Embedding(n_codes + 1, config.width)
+        learned = config.positions == "learned"
+        self.positions = LearnedPositions(table or grid, config.width) if learned else SinusoidPositions(grid, config.width)
+        self.align = nn.Linear(condition_width, config.width) if aligned else None
+        if n_classes is None:
+            blocks = [CrossBlock(config, n_steps, grid, condition_width) for _ in range(config.layers)]
+        else:
+            blocks = [ClassBlock(config, n_steps, grid, n_classes) for _ in range(config.layers)]
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(config.width)
+        self.output = nn.Linear(config.width, n_codes)
+        self._initialise(config.zero_init)
+
+    def _initialise(self, zero: bool) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+        if not zero:
+            return
+        for block in self.blocks:
+            last = [module.linear for module in block.modules() if isinstance(module, AdaLayerNorm)]
+            last += [module.proj for module in block.modules() if isinstance(module, SelfAttention | CrossAttention)]
+            last += [list(block.feed_forward.children())[-1]]
+            for module in last:
+                nn.init.zeros_(module.weight)
+                nn.init.zeros_(module.bias)
+
+    def freeze_idle_attention(self) -> None:
+        """Takes what a one-element condition never uses, queries, keys and their normalisation, out of training."""
+        for block in self.blocks:
+            block.norm_cross.requires_grad_(False)
+            block.cross.query.requires_grad_(False)
+
+    def prepare(self, condition: Condition) -> Condition:
+        """The condition with everything computed that does not depend on x_t: once per sample when sampling.
+
+        Gradients pass through it, so training may prepare before `repeat` and encode each condition once for N + 1 chains.
+        """
+        value = condition.value
+        aligned = None if self.align is None else self.align(value)
+        contexts = tuple(block.read(value) for block in self.blocks)
+        steps = None if torch.is_grad_enabled() else tuple(block.step_tables() for block in self.blocks)
+        return Condition(value, condition.empty, Prepared(aligned, contexts, steps))
+
+    def features(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """The hidden states [B, L, width] after the last normalisation, of x_t [B, L] in 0..K (K = mask) at t [B] in 1..T."""
+        step, prepared = t - 1, condition.prepared
+        x = self.codes(x_t) + self.positions(x_t.shape[1])
+        if self.align is not None:
+            x = x + resample(prepared.aligned if prepared else self.align(condition.value), x_t.shape[1])
+        for i, block in enumerate(self.blocks):
+            context = prepared.contexts[i] if prepared else block.read(condition.value)
+            x = block(x, step, context, prepared.steps[i] if prepared and prepared.steps else None)
+        return self.norm(x)
