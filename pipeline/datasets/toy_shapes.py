@@ -10,6 +10,7 @@ from pathlib import Path
 from PIL import Image
 from pydantic import Field
 
+from pipeline.datasets.captions import CAPTIONS, write_captions
 from pipeline.datasets.scenes import COLOURS, SHAPES, SIZES, Scene, Thing, captions, draw
 from pipeline.manifest import Clip, write_manifest
 from pipeline.params import Section
@@ -37,15 +38,16 @@ def prepare(config: ToyShapes, raw: Path) -> list[tuple[str, str]]:
     seen, held_out = split_scenes(config.held_out, config.seed)
     plan = [("train", config.train, seen), ("val", config.val, seen), ("test", config.test, held_out)]
     work = [(split, number, scenes) for split, count, scenes in plan for number in range(count)]
-    for folder in ("images", "captions"):
-        (raw / folder).mkdir(parents=True, exist_ok=True)
-    clips = []
+    (raw / "images").mkdir(parents=True, exist_ok=True)
+    clips, told = [], {}
     for split, number, scenes in progress(work, "drawing scenes"):
         name = f"{split}_{number:05d}"
         generator = numpy_generator(config.seed, name)
         scene = scenes[generator.integers(len(scenes))]
         Image.fromarray(draw(scene, config.image_size, generator)).save(raw / "images" / f"{name}.png")
-        clips.append(Clip(name, f"images/{name}.png", split, caption_file=_caption_file(scene, raw)))
+        clips.append(Clip(name, f"images/{name}.png", split, caption_file=CAPTIONS))
+        told[name] = captions(scene)
+    write_captions(raw, told)
     write_manifest(raw / "manifest.csv", clips)
     return []
 
@@ -61,11 +63,3 @@ def split_scenes(held_out: float, seed: int) -> tuple[list[Scene], list[Scene]]:
         for (colour_1, shape_1, axis, colour_2, shape_2), size_1, size_2 in product(kinds, SIZES, SIZES)
     ]
     return [scene for scene in scenes if scene.kind not in chosen], [scene for scene in scenes if scene.kind in chosen]
-
-
-def _caption_file(scene: Scene, raw: Path) -> str:
-    """The file with the scene's captions, one a line; pictures of the same scene share it."""
-    name = f"captions/{scene.first}_{scene.axis}_{scene.second}.txt".replace(" ", "-")
-    if not (raw / name).exists():
-        (raw / name).write_text("\n".join(captions(scene)) + "\n")
-    return name

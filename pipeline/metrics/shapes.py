@@ -26,8 +26,11 @@ class Found:
 
 @dataclass(frozen=True)
 class ShapeScores:
-    """Per picture, 0 to 1: share of the described things present (`attributes`), described relation between things of the
-    described colours and shapes (`relation`), everything right and nothing besides (`all_correct`)."""
+    """What each picture [n] shows of its caption, 0 to 1.
+
+    `attributes`: the share of the described things (size, colour and shape together) that are there. `relation`: things of
+    the described colours and shapes stand as described. `all_correct`: both, and there is nothing besides.
+    """
 
     attributes: np.ndarray
     relation: np.ndarray

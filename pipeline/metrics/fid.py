@@ -1,0 +1,94 @@
+"""Frechet distance between sets of pictures, through features of the FID Inception network or of a judge trained here."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchvision.models import Inception3
+from torchvision.transforms.functional import resize
+
+from pipeline.runtime import Mistake
+from pipeline.tensors import read_state_dict
+
+
+class FidInception(nn.Module):
+    """The Inception network behind published FIDs ("2015-12-05", 1008 classes): pictures in, 2048 features out.
+
+    It is torchvision's network with TensorFlow's pooling: padding does not count in averages, and the last block takes
+    a maximum. `pt_inception-2015-12-05-6726825d.pth`, which pytorch-fid and torch-fidelity publish, fits its keys.
+    """
+
+    num_features = 2048
+
+    def __init__(self):
+        super().__init__()
+        self.network = Inception3(num_classes=1008, aux_logits=False, init_weights=False)
+        self.eval().requires_grad_(False)
+
+    @classmethod
+    def load(cls, path: Path) -> "FidInception":
+        """The network with the weights in `path` (a plain state dict); raises Mistake when they are not such weights."""
+        model = cls()
+        try:
+            model.network.load_state_dict(read_state_dict(path))
+        except RuntimeError:
+            raise Mistake(f"{path} does not fit the FID Inception; expected pt_inception-2015-12-05-6726825d.pth.") from None
+        return model
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Features [n, 2048] of images [n, 3, H, W] in [0, 1], rounded to 8 bits and resized as torchmetrics does."""
+        pixels = (images * 255).round().clamp(0, 255)
+        x = (resize(pixels, [299, 299], antialias=True) - 128) / 128
+        net = self.network
+        x = net.maxpool1(net.Conv2d_2b_3x3(net.Conv2d_2a_3x3(net.Conv2d_1a_3x3(x))))
+        x = net.maxpool2(net.Conv2d_4a_3x3(net.Conv2d_3b_1x1(x)))
+        for block in (net.Mixed_5b, net.Mixed_5c, net.Mixed_5d):
+            x = _mixed(block, x, _average)
+        x = net.Mixed_6a(x)
+        for block in (net.Mixed_6b, net.Mixed_6c, net.Mixed_6d, net.Mixed_6e):
+            x = _mixed(block, x, _average)
+        x = _mixed(net.Mixed_7b, net.Mixed_7a(x), _average)
+        x = _mixed(net.Mixed_7c, x, _maximum)
+        return x.mean((2, 3))
+
+
+def _mixed(block: nn.Module, x: Tensor, pool) -> Tensor:
+    """An Inception block with its pooling branch recomputed from `pool`."""
+    *branches, _ = block._forward(x)
+    return torch.cat([*branches, block.branch_pool(pool(x))], 1)
+
+
+def _average(x: Tensor) -> Tensor:
+    return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+
+
+def _maximum(x: Tensor) -> Tensor:
+    return F.max_pool2d(x, 3, stride=1, padding=1)
+
+
+class _Features(nn.Module):
+    """Hands features through, for a metric that would like to extract them itself."""
+
+    def __init__(self, num_features: int):
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+def frechet_distance(reference: np.ndarray, features: np.ndarray) -> float:
+    """The Frechet distance between Gaussians fitted to `reference` [m, D] and `features` [n, D] (torchmetrics, float64).
+
+    NaN when either has fewer than two rows: it has no covariance.
+    """
+    if min(len(reference), len(features)) < 2:
+        return float("nan")
+    metric = FrechetInceptionDistance(feature=_Features(reference.shape[1]), normalize=True)
+    metric.update(torch.from_numpy(reference).double(), real=True)
+    metric.update(torch.from_numpy(features).double(), real=False)
+    return float(metric.compute())
