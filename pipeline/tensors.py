@@ -5,11 +5,11 @@ import pickletools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import BinaryIO
 from zipfile import BadZipFile
 
 import torch
-from pickle import UnpicklingError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -75,7 +75,7 @@ def _opened(path: Path):
 def _read_safetensors(path: Path) -> dict:
     content: dict = {}
     with _opened(path) as file:
-        for name in file.keys():
+        for name in file.keys():  # noqa: SIM118 (an open file is no mapping)
             *folders, leaf = name.split("/")
             inner = content
             for folder in folders:
@@ -95,7 +95,7 @@ def _read_pickle(path: Path) -> object:
         raise Mistake(f"{path} is refused, because it is not a plain file of tensors. {reason.strip()}".strip()) from None
     except (RuntimeError, EOFError, ValueError, BadZipFile, KeyError, IndexError, UnicodeDecodeError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Mistake(f"{path} is not a readable checkpoint ({reason}); was the download cut short, or is it a web page?") from None
+        raise Mistake(f"{path} is not a readable checkpoint ({reason}); is it cut short, or a web page?") from None
 
 
 class _StandIn:

@@ -68,7 +68,7 @@ class AveragedCodebook(nn.Module):
 
 
 def _drawn(rows: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """n of the rows [N, D] at random; with too few rows they repeat, told apart by a little noise."""
+    """Random n of the rows [N, D]; with too few rows they repeat, told apart by a little noise."""
     repeats = math.ceil(n / len(rows))
     order = torch.randperm(len(rows) * repeats, generator=generator, device=rows.device)[:n] % len(rows)
     drawn = rows[order]

@@ -172,7 +172,7 @@ class JukeboxVQVAE(nn.Module):
         else:
             codec = cls(PUBLISHED, -1 if level is None else level)
         codec.load_weights(state, path)
-        codec.provenance = about.get("provenance", {"weights": "published"}) | {"sha256": sha256_file(path)}
+        codec.provenance = {"sha256": sha256_file(path)} | about.get("provenance", {"weights": "published"})
         return codec.eval().requires_grad_(False)
 
     def load_weights(self, state: dict[str, Tensor], path: Path) -> None:
@@ -183,7 +183,7 @@ class JukeboxVQVAE(nn.Module):
         if strange or wrong:
             example = (wrong or strange)[0]
             raise Mistake(
-                f"{path} does not hold this VQ-VAE: {len(wrong)} tensors are missing or of another shape and {len(strange)} are "
-                f"unknown (the first: {example}); expected {len(own)} tensors as in OpenAI's vqvae.pth.tar or a codec saved here."
+                f"{path} does not hold this VQ-VAE: {len(wrong)} tensors are missing or of another shape and {len(strange)} "
+                f"are unknown (the first: {example}); expected {len(own)} tensors, as in OpenAI's vqvae.pth.tar."
             )
         self.load_state_dict({name: value.float() for name, value in state.items()})

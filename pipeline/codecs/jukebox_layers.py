@@ -52,7 +52,7 @@ class DownBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """The mirror of a DownBlock: projection, then residual stacks (largest dilation first), each before a transposed convolution."""
+    """The mirror of a DownBlock: projection, then residual stacks (largest dilation first) and transposed convolutions."""
 
     def __init__(self, width: int, dimension: int, strides: Sequence[int], dilations: Sequence[int]):
         super().__init__()

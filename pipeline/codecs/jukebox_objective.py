@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from pipeline.codecs.bottlenecks import AveragedCodebook, Averages
 from pipeline.codecs.jukebox import JukeboxVQVAE
-from pipeline.codecs.spectral import SpectralDistance, Spectra
+from pipeline.codecs.spectral import Spectra, SpectralDistance
 from pipeline.codecs.training import Batches, Losses
 from pipeline.params import Section
 from pipeline.runtime import torch_generator

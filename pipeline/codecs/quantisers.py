@@ -106,7 +106,7 @@ def gumbel_noise(like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def perplexity(histogram: Tensor) -> float:
-    """exp of the entropy of a histogram of codes [K]: how many codes are in effective use, 1 to K."""
+    """The exponential of the entropy of a histogram of codes [K]: how many codes are in effective use, 1 to K."""
     total = histogram.sum()
     if total == 0:
         return math.nan

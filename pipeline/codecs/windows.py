@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+Run = Callable[[Tensor], Tensor]
+
 
 def inputs_of(convolutions: Sequence[nn.Conv1d | nn.ConvTranspose1d], first: int, last: int) -> tuple[int, int]:
     """The range of input positions (before any edge: negative too) that outputs `first` to `last` depend on."""
@@ -18,7 +20,7 @@ def inputs_of(convolutions: Sequence[nn.Conv1d | nn.ConvTranspose1d], first: int
     return first, last
 
 
-def encode_in_windows(encode: Callable[[Tensor], Tensor], reach: tuple[int, int], x: Tensor, hop: int, window: int) -> Tensor:
+def encode_in_windows(encode: Run, reach: tuple[int, int], x: Tensor, hop: int, window: int) -> Tensor:
     """`encode(x)` [B, L] of signals [B, T], computed `window` outputs at a time.
 
     Output i depends on inputs i * hop + reach[0] to i * hop + reach[1], which every window is given; windows begin at a
@@ -35,7 +37,7 @@ def encode_in_windows(encode: Callable[[Tensor], Tensor], reach: tuple[int, int]
     return torch.cat(pieces, dim=1)
 
 
-def decode_in_windows(decode: Callable[[Tensor], Tensor], reach: tuple[int, int], codes: Tensor, hop: int, window: int) -> Tensor:
+def decode_in_windows(decode: Run, reach: tuple[int, int], codes: Tensor, hop: int, window: int) -> Tensor:
     """`decode(codes)` [B, L * hop] of codes [B, L], `window` codes at a time; the samples of code i depend on i + reach."""
     length = codes.shape[-1]
     pieces = []
