@@ -91,7 +91,7 @@ class ResidualBlock(nn.Module):
         self.mix = nn.Conv1d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x [B, width, T] with its neighbourhood in time added."""
+        """The features x [B, width, T] with its neighbourhood in time added."""
         return x + self.mix(F.leaky_relu(self.time(F.leaky_relu(x, 0.2)), 0.2))
 
 

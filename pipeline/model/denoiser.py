@@ -64,7 +64,7 @@ class CrossBlock(nn.Module):
         return self.norm1.table(), self.norm_cross.table()
 
     def forward(self, x: Tensor, step: Tensor, context: tuple[Tensor, ...], tables: tuple[Tensor, ...] | None) -> Tensor:
-        """x [B, L, width] after the block, at steps [B] counted from 0, with `context` from `read`, maybe `step_tables`."""
+        """The tokens x [B, L, width] after the block; steps [B] count from 0, `context` is what `read` gave."""
         x = x + self.attention(self.norm1(x, tables[0][step] if tables else self.norm1.modulation(step)))
         if len(context) == 1:
             x = x + context[0]
@@ -93,7 +93,7 @@ class ClassBlock(nn.Module):
         return (self.norm1.table(),)
 
     def forward(self, x: Tensor, step: Tensor, context: tuple[Tensor, ...], tables: tuple[Tensor, ...] | None) -> Tensor:
-        """x [B, L, width] after the block, at steps [B] counted from 0, with `context` from `read`, maybe `step_tables`."""
+        """The tokens x [B, L, width] after the block; steps [B] count from 0, `context` is what `read` gave."""
         x = x + self.attention(self.norm1(x, tables[0][step] if tables else self.norm1.modulation(step)))
         return x + self.feed_forward(self.norm2(x, context[0]))
 

@@ -76,7 +76,7 @@ class AdaLayerNorm(nn.Module):
         return self.linear(F.silu(self.emb(row)))
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
-        """x [B, L, width] normalised, scaled and shifted by a modulation [B, 2 width]."""
+        """The tokens x [B, L, width] normalised, scaled and shifted by a modulation [B, 2 width]."""
         scale, shift = modulation[:, None].chunk(2, dim=-1)
         return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), 1 + scale)
 

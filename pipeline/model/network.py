@@ -143,9 +143,7 @@ def _dance_network(config: DanceModel, inputs: DanceInputs, n_codes: int, grid: 
     return Network(encoder, denoiser)
 
 
-def _caption_network(
-    config: CaptionModel, inputs: CaptionInputs, n_codes: int, grid: tuple[int, int], n_steps: int
-) -> Network:
+def _caption_network(config: CaptionModel, inputs: CaptionInputs, n_codes: int, grid: tuple[int, int], n_steps: int) -> Network:
     if (config.text is None) != (inputs.vocabulary is None) or (config.text is None) == (inputs.clip_size is None):
         wanted = "CLIP features" if config.text is None else "BPE tokens"
         raise Mistake(f"The model is set to read captions as {wanted}, but they were extracted otherwise; make the two agree.")
