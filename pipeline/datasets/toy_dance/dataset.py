@@ -1,0 +1,107 @@
+"""`toy_dance` on disk: short mp4 files with sound, and their manifest, all from one seed."""
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from pipeline.datasets.toy_dance.dancer import Noise, dance
+from pipeline.datasets.toy_dance.render import render
+from pipeline.datasets.toy_dance.songs import Song, compose, split_songs
+from pipeline.manifest import Clip, write_manifest
+from pipeline.media import video
+from pipeline.params import Section
+from pipeline.runtime import atomic, fingerprint, numpy_generator, progress, scratch
+
+WORKERS = 2
+
+
+class ToyDance(Section):
+    """How many clips of each split, how long, and how hard to read the dancers are."""
+
+    train: int = Field(ge=10)
+    val: int = Field(ge=1)
+    test: int = Field(ge=1)
+    clip_seconds: float = Field(ge=1, le=30)
+    fps: float = Field(ge=10, le=60)
+    size: int = Field(ge=96, le=512, multiple_of=2)
+    """Side of the square picture in pixels."""
+    sample_rate: int = Field(ge=11025, le=48000)
+    noise: float = Field(ge=0, le=3)
+    """How far the dancers stray from beat and genre: 0 not at all, 1 as people do."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class Take:
+    """One clip to be made: number `number` of its split, danced to song `digit` of `genre`."""
+
+    split: str
+    number: int
+    genre: str
+    digit: int
+
+    @property
+    def id(self) -> str:
+        """The clip's id, which is its file's name as well."""
+        return f"{self.split}_{self.number:05d}_{self.genre}{self.digit}"
+
+
+def check(config: ToyDance) -> list[str]:
+    """What is missing before `prepare` can run: nothing, the clips are made here."""
+    return []
+
+
+def prepare(config: ToyDance, raw: Path) -> list[tuple[str, str]]:
+    """The files left out (none); makes every clip into `raw`/media and writes `raw`/manifest.csv.
+
+    Each clip depends on the seed and its own place alone, so a killed run goes on with the missing clips and ends with the same bytes.
+    """
+    takes = list(plan(config))
+    with scratch(fingerprint("toy_dance", config, Path(__file__).parent, Path(video.__file__))) as unfinished:
+        missing = [take for take in takes if not (unfinished / f"{take.id}.mp4").exists()]
+        songs = sorted({(take.genre, take.digit) for take in missing})
+        with ThreadPoolExecutor(WORKERS) as pool:
+            work = [pool.submit(_film_song, config, song, missing, unfinished) for song in songs]
+            for done in progress(as_completed(work), "filming dancers, song by song", total=len(work)):
+                done.result()
+        with atomic(raw / "media") as media:
+            media.mkdir()
+            for take in takes:
+                shutil.copyfile(unfinished / f"{take.id}.mp4", media / f"{take.id}.mp4")
+        write_manifest(
+            raw / "manifest.csv",
+            [
+                Clip(take.id, f"media/{take.id}.mp4", take.split, 0.0, config.clip_seconds, f"{take.genre}{take.digit}", take.genre)
+                for take in takes
+            ],
+        )
+    return []
+
+
+def plan(config: ToyDance) -> Iterator[Take]:
+    """Every clip in manifest order: a split's songs in turn, so that its genres are balanced."""
+    songs = split_songs()
+    for split, count in (("train", config.train), ("val", config.val), ("test", config.test)):
+        for number in range(count):
+            yield Take(split, number, *songs[split][number % len(songs[split])])
+
+
+def _film_song(config: ToyDance, name: tuple[str, int], takes: list[Take], folder: Path) -> None:
+    """Makes the clips among `takes` that are danced to one song."""
+    song = compose(*name, config.seed, config.sample_rate)
+    for take in takes:
+        if (take.genre, take.digit) == name:
+            film(config, take, song, folder / f"{take.id}.mp4")
+
+
+def film(config: ToyDance, take: Take, song: Song, path: Path) -> None:
+    """Writes one clip: a new dancer, camera and place, and the stretch of the song that is danced to."""
+    rng = numpy_generator(config.seed, "take", take.split, take.number)
+    start_s = rng.uniform(0, song.seconds)
+    joints = dance(song, start_s, config.clip_seconds, config.fps, Noise.of_level(config.noise), rng)
+    frames, _ = render(joints, config.size, rng)
+    video.write_video(path, frames, config.fps, song.clip(start_s, config.clip_seconds, config.sample_rate), config.sample_rate)
