@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.datasets.aist_download import fetch_annotations, fetch_videos, require_terms
-from pipeline.datasets.listing import Folder, existing, first_existing, shorten, unreadable, write_listing, wrong_counts
+from pipeline.datasets.listing import (
+    Folder,
+    existing,
+    first_existing,
+    require,
+    shorten,
+    unreadable,
+    write_listing,
+    wrong_counts,
+)
 from pipeline.datasets.probe import array_trouble, seconds_of, sound_trouble, video_trouble
 from pipeline.datasets.segments import read_list, segment_name, split_segment
 from pipeline.manifest import Clip, write_manifest
@@ -109,6 +118,7 @@ def prepare(config: Aist, raw: Path) -> list[tuple[str, str]]:
         videos = [sequence.video for members in sequences(config).values() for sequence in members]
         fetch_videos(config.media_root / "videos", videos)
     clips, skipped = _clips(config, trust_duration=False)
+    require(clips, skipped)
     write_manifest(raw / "manifest.csv", clips)
     write_listing(raw, clips, config.media_root)
     return skipped

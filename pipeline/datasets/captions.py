@@ -1,7 +1,6 @@
-"""Captions beside a manifest: several for each picture, read by the clip's id.
+"""Captions beside a manifest: several for each picture, in one file that maps clip ids to lists.
 
-A `caption_file` is a text file with one caption a line, or, where a file for each picture would mean hundreds of
-thousands, one `.json` for the whole set that maps ids to lists.
+A file for each picture would mean hundreds of thousands of them in a cache that is slow with small files.
 """
 
 from functools import lru_cache
@@ -17,10 +16,8 @@ def captions_of(clip: Clip, raw: Path) -> list[str]:
     """The captions of a clip whose `caption_file` lies in `raw`; raises Mistake when there are none."""
     if clip.caption_file is None:
         raise Mistake(f"{clip.id} has no caption_file in its manifest, but captions are the condition.")
-    path = raw / clip.caption_file
-    found = _table(path).get(clip.id, []) if path.suffix == ".json" else read_lines(path)
-    if not found:
-        raise Mistake(f"{path} holds no caption for {clip.id}.")
+    if not (found := _table(raw / clip.caption_file).get(clip.id)):
+        raise Mistake(f"{raw / clip.caption_file} holds no caption for {clip.id}.")
     return found
 
 

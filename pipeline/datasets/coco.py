@@ -11,8 +11,18 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.datasets.captions import CAPTIONS, tidy, write_captions
-from pipeline.datasets.listing import Folder, existing, first_existing, shorten, unreadable, write_listing, wrong_counts
-from pipeline.datasets.probe import picture_trouble
+from pipeline.datasets.listing import (
+    Folder,
+    existing,
+    first_existing,
+    require,
+    shorten,
+    unreadable,
+    without_faulty,
+    write_listing,
+    wrong_counts,
+)
+from pipeline.datasets.probe import header_trouble, picture_trouble
 from pipeline.datasets.segments import hold_out
 from pipeline.fetch import fetch
 from pipeline.manifest import Clip, write_manifest
@@ -57,10 +67,12 @@ def prepare(config: Coco, raw: Path) -> list[tuple[str, str]]:
     if config.source == "official":
         _fetch(config)
     clips, captions, skipped = _read(config)
+    clips, faulty = without_faulty(clips, config.media_root, header_trouble)
+    require(clips, skipped + faulty)
     write_manifest(raw / "manifest.csv", clips)
-    write_captions(raw, captions)
+    write_captions(raw, {clip.id: captions[clip.id] for clip in clips})
     write_listing(raw, clips, config.media_root)
-    return skipped
+    return skipped + faulty
 
 
 def check(config: Coco) -> list[str]:

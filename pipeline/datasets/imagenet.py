@@ -10,8 +10,17 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline.datasets.listing import Folder, existing, shorten, unreadable, write_listing, wrong_counts
-from pipeline.datasets.probe import picture_trouble
+from pipeline.datasets.listing import (
+    Folder,
+    existing,
+    require,
+    shorten,
+    unreadable,
+    without_faulty,
+    write_listing,
+    wrong_counts,
+)
+from pipeline.datasets.probe import header_trouble, picture_trouble
 from pipeline.datasets.segments import hold_out
 from pipeline.manifest import Clip, write_manifest
 from pipeline.media.image import EXTENSIONS
@@ -36,10 +45,12 @@ class Imagenet(Section):
 def prepare(config: Imagenet, raw: Path) -> list[tuple[str, str]]:
     """The files left out and why; writes the manifest, the class numbers and the listing of the pictures into `raw`."""
     clips, skipped = _read(config)
+    clips, faulty = without_faulty(clips, config.media_root, header_trouble)
+    require(clips, skipped + faulty)
     write_manifest(raw / "manifest.csv", clips)
     write_json(raw / "classes.json", class_numbers(config.media_root))
     write_listing(raw, clips, config.media_root)
-    return skipped
+    return skipped + faulty
 
 
 def check(config: Imagenet) -> list[str]:

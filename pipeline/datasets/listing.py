@@ -33,6 +33,13 @@ def first_existing(root: Path, names: Iterable[str], what: str) -> Path:
     raise Mistake(f"{root} holds no {what}; expected {' or '.join(names)} in it.")
 
 
+def require(clips: list[Clip], skipped: list[tuple[str, str]]) -> None:
+    """Raises Mistake that tells the first reason when nothing is left to work with."""
+    if not clips and skipped:
+        file, reason = skipped[0]
+        raise Mistake(f"No clip can be used, {len(skipped):,} files were left out; the first: {file} {reason}.")
+
+
 def write_listing(raw: Path, clips: Iterable[Clip], root: Path) -> None:
     """Writes raw/listing.sha256: a digest of the names and sizes of all files the clips refer to, their number and bytes."""
     with atomic(raw / LISTING) as temporary:
@@ -59,12 +66,25 @@ def _listing(clips: Iterable[Clip], root: Path) -> str:
     return f"{digest.hexdigest()}  {len(files)} files, {sum(size for size in sizes if size > 0)} bytes{missing}\n"
 
 
-def unreadable(paths: Iterable[Path], trouble: Callable[[Path], str | None], title: str) -> list[str]:
-    """A sentence for each file with which `trouble` finds fault; files are read by as many threads as there are cores."""
+def faults(paths: Iterable[Path], trouble: Callable[[Path], str | None], title: str) -> dict[Path, str]:
+    """What `trouble` says of each file in which it finds fault; files are read by as many threads as there are cores."""
     paths = list(paths)
     with ThreadPoolExecutor(cpu_count()) as pool:
         found = list(progress(pool.map(trouble, paths), title, len(paths)))
-    return shorten([f"{path} {fault}." for path, fault in zip(paths, found, strict=True) if fault])
+    return {path: fault for path, fault in zip(paths, found, strict=True) if fault}
+
+
+def unreadable(paths: Iterable[Path], trouble: Callable[[Path], str | None], title: str) -> list[str]:
+    """A sentence for each file in which `trouble` finds fault."""
+    return shorten([f"{path} {fault}." for path, fault in faults(paths, trouble, title).items()])
+
+
+def without_faulty(
+    clips: list[Clip], root: Path, trouble: Callable[[Path], str | None]
+) -> tuple[list[Clip], list[tuple[str, str]]]:
+    """The clips in whose media file `trouble` finds no fault, and the files left out with the reason."""
+    found = faults(dict.fromkeys(root / clip.path for clip in clips), trouble, "opening files")
+    return [clip for clip in clips if root / clip.path not in found], [(str(path), fault) for path, fault in found.items()]
 
 
 def wrong_counts(found: Iterable[str], expected: dict[str, int], what: str) -> list[str]:

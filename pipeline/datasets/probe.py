@@ -4,7 +4,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pipeline.media.audio import read_audio
 from pipeline.media.container import open_media
@@ -34,14 +34,26 @@ def sound_trouble(path: Path) -> str | None:
         return f"is unusable: {str(mistake).removesuffix('.')}"
 
 
+def header_trouble(path: Path) -> str | None:
+    """Reads the head of a picture: quick enough for every picture of a large set."""
+    return _picture_trouble(path, whole=False)
+
+
 def picture_trouble(path: Path) -> str | None:
     """Decodes a picture (JPEG at an eighth of its size, which still reads every byte)."""
+    return _picture_trouble(path, whole=True)
+
+
+def _picture_trouble(path: Path, whole: bool) -> str | None:
     try:
         with Image.open(path) as picture:
-            picture.draft("RGB", (1, 1))
-            picture.load()
+            if whole:
+                picture.draft("RGB", (1, 1))
+                picture.load()
     except FileNotFoundError:
         return "is missing"
+    except UnidentifiedImageError:
+        return "is no picture"
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         return f"cannot be read ({error})"
     return None

@@ -10,7 +10,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.datasets.listing import Folder, existing, first_existing, shorten, unreadable, write_listing, wrong_counts
+from pipeline.datasets.listing import (
+    Folder,
+    existing,
+    first_existing,
+    require,
+    shorten,
+    unreadable,
+    write_listing,
+    wrong_counts,
+)
 from pipeline.datasets.probe import array_trouble, seconds_of, sound_trouble, video_trouble
 from pipeline.datasets.segments import hold_out, read_list, split_segment
 from pipeline.manifest import Clip, write_manifest
@@ -51,6 +60,7 @@ def song_of(video: str) -> str:
 def prepare(config: Tiktok, raw: Path) -> list[tuple[str, str]]:
     """The files left out and why; writes the manifest and the listing of the files it refers to into `raw`."""
     clips, skipped = _clips(config)
+    require(clips, skipped)
     write_manifest(raw / "manifest.csv", clips)
     write_listing(raw, clips, config.media_root)
     return skipped
