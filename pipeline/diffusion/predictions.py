@@ -1,0 +1,135 @@
+"""One pass of the network for a batch and its negatives, and the losses of every sequence it is judged by."""
+
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.diffusion.contrast import Term
+from pipeline.diffusion.losses import HeadTerms, Targets, head_terms
+from pipeline.diffusion.process import MaskAndReplace
+
+
+class Condition(Protocol):
+    """An encoded condition, one row a sample."""
+
+    def repeat(self, n: int) -> Self:
+        """Each row n times, the copies side by side."""
+
+    def null(self, mask: Tensor) -> Self:
+        """The rows where mask [B] is true replaced by the learned null."""
+
+
+class Network(Protocol):
+    """What losses and sampler need of a network; logits are output(features) [B, L, K]."""
+
+    output: nn.Linear
+
+    def encode(self, inputs: dict[str, Tensor]) -> Condition:
+        """The condition of a batch, with gradients."""
+
+    def prepare(self, condition: Condition) -> Condition:
+        """The same condition with all that does not depend on x_t computed."""
+
+    def features(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """Hidden states [B, L, D] at x_t [B, L] in 0..K (K = mask), t [B] in 1..T."""
+
+
+@dataclass(frozen=True)
+class Noised:
+    """A batch after the forward process: the positives, the negatives judged at the positives' x_t, and those with their own.
+
+    All losses of a sample stand in columns: the positive in column 0, then every negative.
+    """
+
+    t: Tensor  # [B]
+    x_t: Tensor  # [B, L]
+    shared: Tensor  # [B, 1 + n, L]: x_0, then negatives
+    chains_0: Tensor  # [B, c, L]: negatives with a chain of their own
+    chains_t: Tensor  # [B, c, L]: and where it has come to at t
+    columns: dict[Term, slice]
+
+    @property
+    def n_columns(self) -> int:
+        """One and the number of negatives."""
+        return self.shared.shape[1] + self.chains_0.shape[1]
+
+    def of(self, term: Term, costs: HeadTerms) -> Tensor:
+        """The losses [B, 1 + m] of one contrast: the positive's, then its negatives'."""
+        losses = getattr(costs, term.loss)
+        return torch.cat([losses[:, :1], losses[:, self.columns[term]]], dim=1)
+
+    def predict(self, network: Network, condition: Condition) -> "Predictions":
+        """The network's hidden states for positives and chains, in one call."""
+        n_chains = self.chains_0.shape[1]
+        if n_chains == 0:
+            return Predictions(self, network.features(self.x_t, self.t, condition), None)
+        rows = torch.cat([self.x_t[:, None], self.chains_t], dim=1).flatten(0, 1)
+        # Prepared first, then repeated: what the blocks read of a condition is computed once, not once a chain.
+        condition = network.prepare(condition).repeat(1 + n_chains)
+        hidden = network.features(rows, self.t.repeat_interleave(1 + n_chains), condition)
+        hidden = hidden.unflatten(0, (-1, 1 + n_chains))
+        return Predictions(self, hidden[:, 0], hidden[:, 1:].flatten(0, 1))
+
+
+def noise(
+    process: MaskAndReplace, x_0: Tensor, t: Tensor, negatives: dict[Term, Tensor], parallel: bool, generator: torch.Generator
+) -> Noised:
+    """Draws x_t of the positives [B, L] and, where step-wise negatives [B, m, L] run in `parallel`, z_t^j of each, all at t."""
+    x_t = process.q_sample(x_0, t, generator)
+    chained = [term for term in negatives if term.loss == "step" and parallel]
+    shared = [term for term in negatives if term not in chained]
+    chains_0 = torch.cat([x_0[:, None][:, :0], *(negatives[term] for term in chained)], dim=1)
+    columns, first = {}, 1
+    for term in [*shared, *chained]:
+        columns[term] = slice(first, first + negatives[term].shape[1])
+        first = columns[term].stop
+    return Noised(
+        t=t,
+        x_t=x_t,
+        shared=torch.cat([x_0[:, None], *(negatives[term] for term in shared)], dim=1),
+        chains_0=chains_0,
+        chains_t=process.q_sample(chains_0.flatten(1), t, generator).view_as(chains_0),
+        columns=columns,
+    )
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Hidden states of a noised batch: [B, L, D] at the positives' x_t, [B c, L, D] on the chains."""
+
+    noised: Noised
+    hidden: Tensor
+    hidden_chains: Tensor | None
+
+    def losses(self, output: nn.Linear, process: MaskAndReplace, step: Tensor, sample: Tensor, cap: float | None) -> HeadTerms:
+        """The losses [B, columns] in nats, and their differentiable sum under the weights `step` and `sample` [B, columns].
+
+        A negative's loss stops at `cap` nats a token.
+        """
+        noised, n_shared = self.noised, self.noised.shared.shape[1]
+        limit = torch.full((n_shared,), float("inf") if cap is None else cap, device=self.hidden.device)
+        chain_limit = limit.new_full((1,), float("inf") if cap is None else cap)
+        limit[0] = float("inf")
+        targets = Targets(noised.shared, step[:, :n_shared], sample[:, :n_shared], limit)
+        result = head_terms(self.hidden, output, process, noised.x_t, noised.t, targets)
+        if self.hidden_chains is None:
+            return result
+
+        z_0, z_t, own_t = noised.chains_0.flatten(0, 1), noised.chains_t.flatten(0, 1), noised.t
+        own_t = own_t.repeat_interleave(noised.chains_0.shape[1])
+        targets = Targets(z_0[:, None], step[:, n_shared:].reshape(-1, 1), sample[:, n_shared:].reshape(-1, 1), chain_limit)
+        chains = head_terms(self.hidden_chains, output, process, z_t, own_t, targets)
+        batch = len(noised.t)
+        return HeadTerms(
+            result.total + chains.total,
+            torch.cat([result.step, chains.step.view(batch, -1)], dim=1),
+            torch.cat([result.sample, chains.sample.view(batch, -1)], dim=1),
+        )
+
+    @torch.no_grad()
+    def costs(self, output: nn.Linear, process: MaskAndReplace, cap: float | None) -> HeadTerms:
+        """The losses [B, columns] alone."""
+        nothing = torch.zeros(len(self.hidden), self.noised.n_columns, device=self.hidden.device)
+        return self.losses(output, process, nothing, nothing, cap)

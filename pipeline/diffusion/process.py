@@ -1,0 +1,155 @@
+"""The forward process of mask-and-replace diffusion and its exact posteriors (VQ-Diffusion, section 4; CDCD, section 3.1)."""
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from pipeline.diffusion.schedule import Jump, Schedule, jump, linear_schedule
+from pipeline.runtime import Mistake
+
+FLOOR = -70.0  # log-probabilities are never lower, as in the published code
+
+
+@dataclass(frozen=True)
+class Positions:
+    """The posterior q(x_s = j | x_t), position by position, for a predicted distribution p of x_0.
+
+    With i = x_t and S = 1 - (1 - odds) p_i, a code j != i has probability scale (keep p_j + blur S), and i itself
+    own p_i + rest S. At a masked position there is no i: p_i = 0, S = 1, own = rest = 0, so one formula serves both.
+    """
+
+    is_mask: Tensor  # bool
+    code: Tensor  # x_t, with 0 in place of the mask so that it can index
+    keep: Tensor
+    blur: Tensor
+    odds: Tensor
+    own: Tensor
+    rest: Tensor
+    scale: Tensor
+
+    def __getitem__(self, index) -> "Positions":
+        return Positions(*(getattr(self, field.name)[index] for field in fields(self)))
+
+    def flat(self) -> "Positions":
+        """The same positions, [B, L] laid out as [B L]."""
+        return Positions(*(getattr(self, field.name).reshape(-1) for field in fields(self)))
+
+    def split(self, code_p: Tensor, others_p: Tensor) -> tuple[Tensor, Tensor]:
+        """p_i and 1 - p_i from unnormalised masses: that of x_t's code, and that of all others (summed, not subtracted)."""
+        total = code_p + others_p
+        return (code_p / total).masked_fill(self.is_mask, 0.0), (others_p / total).masked_fill(self.is_mask, 1.0)
+
+
+class MaskAndReplace:
+    """Diffusion over `n_codes` codes and a mask (number `n_codes`) in `n_steps` steps; t runs from 1 to n_steps."""
+
+    def __init__(self, n_codes: int, n_steps: int, schedule: Schedule | None = None) -> None:
+        if n_codes < 2 or n_steps < 2:
+            raise Mistake(f"Diffusion needs at least 2 codes and 2 steps, not {n_codes} and {n_steps}.")
+        self.n_codes, self.n_steps = n_codes, n_steps
+        self.schedule = schedule or linear_schedule(n_steps)
+        if self.schedule.n_steps != n_steps:
+            raise Mistake(f"The schedule has {self.schedule.n_steps} steps where n_steps is {n_steps}.")
+
+    def jump(self, t: Tensor, s: Tensor | None = None) -> Jump:
+        """The constants for going from t [B] back to s [B] (t - 1 unless given)."""
+        return jump(self.schedule, self.n_codes, t, t - 1 if s is None else s)
+
+    def positions(self, x_t: Tensor, t: Tensor, s: Tensor | None = None, dtype=torch.float32) -> Positions:
+        """The posterior's constants at every position of x_t [B, L]."""
+        constants, is_mask = self.jump(t, s), x_t == self.n_codes
+
+        def spread(value: Tensor) -> Tensor:
+            return value.to(dtype)[:, None].expand(x_t.shape)
+
+        return Positions(
+            is_mask=is_mask,
+            code=x_t.masked_fill(is_mask, 0),
+            keep=spread(constants.keep),
+            blur=spread(constants.blur),
+            odds=spread(constants.odds),
+            own=spread(constants.own).masked_fill(is_mask, 0.0),
+            rest=spread(constants.rest).masked_fill(is_mask, 0.0),
+            scale=torch.where(is_mask, spread(constants.scale_mask), spread(constants.scale_code)),
+        )
+
+    def q_sample(self, x_0: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
+        """x_t [B, L] drawn from q(x_t | x_0): masked, replaced by a uniform code, or kept; t [B] may hold zeros."""
+        keep, mask = self.schedule.keep.to(t.device)[t, None], self.schedule.mask.to(t.device)[t, None]
+        fate = uniform(x_0.shape, generator, x_0.device)
+        replaced = (uniform(x_0.shape, generator, x_0.device) * self.n_codes).long()
+        x_t = torch.where(fate < 1 - keep, replaced, x_0)
+        return torch.where(fate < mask, self.n_codes, x_t)
+
+    def posterior(self, log_p_x0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
+        """Log p(x_s | x_t) [B, K + 1, L] under the predicted x_0, s = t - 1 unless given; last row = mask, floored at -70.
+
+        `log_p_x0` [B, K, L] need not be normalised (a truncated one is not).
+        """
+        at = self.positions(x_t, t, s, log_p_x0.dtype)
+        code = at.code[:, None]
+        mass = (log_p_x0 - log_p_x0.amax(1, keepdim=True)).exp()
+        others = mass.scatter(1, code, 0.0).sum(1)
+        of_code = mass.gather(1, code)[:, 0]
+        p_code, p_others = at.split(of_code, others)
+        spread = p_others + p_code * at.odds
+        p = mass / (others + of_code)[:, None]
+        codes = at.scale[:, None] * (at.keep[:, None] * p + (at.blur * spread)[:, None])
+        unmoved = (at.own * p_code + at.rest * spread)[:, None]
+        codes = torch.where(at.is_mask[:, None], codes, codes.scatter(1, code, unmoved))
+        stay = self.jump(t, s).stay.to(codes)[:, None] * at.is_mask
+        return torch.cat([codes, stay[:, None]], dim=1).clamp(min=torch.e**FLOOR).log().clamp(FLOOR, 0.0)
+
+    def true_posterior(self, x_0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
+        """Log q(x_s | x_t, x_0) [B, K + 1, L], floored at -70."""
+        certain = torch.full((len(x_0), self.n_codes, x_0.shape[1]), -torch.inf, device=x_0.device)
+        return self.posterior(certain.scatter(1, x_0[:, None], 0.0), x_t, t, s)
+
+    def kl(self, x_0: Tensor, log_p_x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+        """KL of the posterior under the true x_0 from that under the predicted one, nats [B, L]; at t = 1 -log p(x_0 | x_1).
+
+        `log_p_x0` [B, K, L] must be normalised. Differentiable, but made for reading and checking: training uses
+        `pipeline.diffusion.losses.head_terms`, which never holds [B, K, L].
+        """
+        at = self.positions(x_t, t.clamp(min=2), dtype=log_p_x0.dtype)
+        p, code = log_p_x0.exp(), at.code[:, None]
+        p_code, p_others = at.split(p.gather(1, code)[:, 0], p.scatter(1, code, 0.0).sum(1))
+        log_p_target = log_p_x0.gather(1, x_0[:, None])[:, 0]
+        background = at.blur * (p_others + p_code * at.odds)
+        log_sum = (at.keep[:, None] * p + background[:, None]).log().sum(1)
+        divergence = posterior_kl(at, self.n_codes, x_0, p_code, p_others, log_p_target.exp(), log_sum)
+        return torch.where(t[:, None] == 1, -log_p_target.clamp(min=FLOOR), divergence)
+
+
+def posterior_kl(
+    at: Positions, n_codes: int, target: Tensor, p_code: Tensor, p_others: Tensor, p_target: Tensor, log_sum: Tensor
+) -> Tensor:
+    """KL(q(x_s | x_t, x_0 = target) || p(x_s | x_t)) in nats, in closed form; any shape, s > 0.
+
+    The mask row is the same on both sides. Of the K codes only x_t's and the target differ from the crowd, so all that
+    is needed of p is its value at those two and log_sum = sum_j log(keep p_j + blur S) over all codes.
+    """
+    spread = p_others + p_code * at.odds
+    background = at.blur * spread
+    log_crowd = log_sum - (at.keep * p_code + background).log().masked_fill(at.is_mask, 0.0)
+    is_code = (target == at.code) & ~at.is_mask
+
+    surely = at.own + at.rest * at.odds  # probability of x_t's code when it is the target
+    unmoved = (at.own * p_code + at.rest * spread).masked_fill(at.is_mask, 1.0)
+    drop = (p_others * (surely - at.rest) / surely.masked_fill(at.is_mask, 1.0)).clamp(max=0.75)
+    log_kept = torch.where(p_code > 0.5, -torch.log1p(-drop), surely.masked_fill(at.is_mask, 1.0).log() - unmoved.log())
+    log_left = at.rest.masked_fill(at.is_mask, 1.0).log() - unmoved.log()
+
+    log_blur, weight = at.blur.log(), at.scale * at.blur
+    same = surely * log_kept + weight * at.odds * ((n_codes - 1) * (at.blur * at.odds).log() - log_crowd)
+    log_target = (at.keep * p_target + background).log()
+    to_target = at.scale * (at.keep + at.blur) * ((at.keep + at.blur).log() - log_target)
+    n_crowd = n_codes - 2 + at.is_mask.to(log_sum)
+    other = at.rest * log_left + to_target + weight * (n_crowd * log_blur - (log_crowd - log_target))
+    return torch.where(is_code, same, other)
+
+
+def uniform(shape, generator: torch.Generator, device) -> Tensor:
+    """Float64 numbers in [0, 1) on `device`, drawn where the generator lives (a CPU generator serves any device)."""
+    return torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64).to(device)
