@@ -1,0 +1,1 @@
+"""Audio, video and image files: decode, resample, encode, mux."""
