@@ -68,8 +68,8 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     """Fills `folder` with table.csv, clips.csv, metrics.json (flat name -> number) and remarks.json."""
     with atomic(folder) as temporary:
         temporary.mkdir()
-        _write_table(temporary / "table.csv", Result, evaluation.results)
-        _write_table(temporary / "clips.csv", ClipResult, evaluation.clips)
+        write_table(temporary / "table.csv", Result, evaluation.results)
+        write_table(temporary / "clips.csv", ClipResult, evaluation.clips)
         write_json(temporary / "metrics.json", flat_metrics(evaluation.results))
         write_json(temporary / "remarks.json", evaluation.remarks)
 
@@ -84,7 +84,8 @@ def flat_metrics(results: Iterable[Result]) -> dict[str, float]:
     return named
 
 
-def _write_table(path: Path, kind: type, lines: Iterable) -> None:
+def write_table(path: Path, kind: type, lines: Iterable) -> None:
+    """Writes `lines`, all of the dataclass `kind`, as CSV with a column for each field."""
     with open(path, "w", newline="") as handle:
         writer = csv.DictWriter(handle, [field.name for field in fields(kind)], lineterminator="\n")
         writer.writeheader()

@@ -1,0 +1,93 @@
+"""Mean opinion scores from the files that listeners sent back, with confidence intervals, as results for the tables.
+
+The interval is Student's t over listeners: ratings by one listener are not independent, so each counts with one mean.
+"""
+
+import json
+import math
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import t as student
+
+from pipeline.metrics.results import Result, parse_results, write_table
+from pipeline.runtime import Mistake, atomic
+
+FORMAT = "cdcd-listening-1"
+TESTS = ("coherence", "quality")
+
+
+def read_answers(path: Path) -> dict:
+    """One listener's file; raises Mistake when it is not one."""
+    try:
+        answers = json.loads(Path(path).read_text())
+        known = answers["format"] == FORMAT and all(
+            answer["test"] in TESTS and 1 <= int(answer["rating"]) <= 5 and isinstance(answer["system"], str)
+            for answer in answers["answers"]
+        )
+    except FileNotFoundError:
+        raise Mistake(f"{path} does not exist.") from None
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+        known = False
+    if not known:
+        raise Mistake(f"{path} is not a file saved by a listening test of cdcd; ask the listener to press Save again.")
+    return answers
+
+
+def opinion_scores(answers: list[dict], level: float = 0.95) -> tuple[list[Result], list[str]]:
+    """(mean opinion score of every system in every test, the names of listeners left out for failing attention checks).
+
+    `n_clips` of a result counts ratings, `n_songs` items, `n_seeds` listeners. Raises Mistake when answers belong to different
+    tests, one listener appears twice, or no one passed the checks.
+    """
+    if len({one["study"] for one in answers}) > 1:
+        raise Mistake("The files come from different listening tests; give those of one test at a time.")
+    names = [one["listener"] for one in answers]
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise Mistake(f"Listener {repeated[0]!r} appears in more than one file; keep the last one.")
+    failed = [one["listener"] for one in answers if not passed(one)]
+    kept = [one for one in answers if passed(one)]
+    if not kept:
+        raise Mistake("No listener passed the attention checks; there is nothing to average.")
+    ratings = defaultdict(lambda: defaultdict(list))
+    items = defaultdict(set)
+    for one in kept:
+        for answer in one["answers"]:
+            if answer["system"] != "attention":
+                key = answer["test"], answer["system"]
+                ratings[key][one["listener"]].append(int(answer["rating"]))
+                items[key].add(answer["item"])
+    ordered = sorted(ratings, key=lambda key: (TESTS.index(key[0]), key[1]))
+    return [_result(*key, ratings[key], len(items[key]), level) for key in ordered], failed
+
+
+def passed(one: dict) -> bool:
+    """Whether a listener gave every attention check the rating that it asked for."""
+    return all(int(a["rating"]) == int(a["expected"]) for a in one["answers"] if a["system"] == "attention")
+
+
+def _result(test: str, system: str, by_listener: dict[str, list[int]], n_items: int, level: float) -> Result:
+    means = np.array([np.mean(ratings) for ratings in by_listener.values()])
+    n = len(means)
+    deviation = float(means.std(ddof=1)) if n > 1 else math.nan
+    half = float(student.ppf((1 + level) / 2, n - 1)) * deviation / math.sqrt(n) if n > 1 else math.nan
+    mean, count = float(means.mean()), sum(map(len, by_listener.values()))
+    return Result(system, f"mos_{test}", "listeners", mean, deviation, mean - half, mean + half, count, n_items, n)
+
+
+def write_mos(path: Path, results: list[Result]) -> None:
+    """Writes the scores as a table.csv that the report reads."""
+    with atomic(Path(path)) as temporary:
+        write_table(temporary, Result, results)
+
+
+def read_mos(path: Path) -> list[Result]:
+    """The scores of a data set; none when no listening test was held."""
+    if not path.exists():
+        return []
+    try:
+        with open(path, newline="") as handle:
+            return parse_results(handle)
+    except (KeyError, ValueError, UnicodeDecodeError):
+        raise Mistake(f"{path} is damaged (not a table of scores); run `cdcd mos` again.") from None

@@ -1,0 +1,134 @@
+"""The report: reports/README.md with its tables and figures, and the page index.html, from what the evaluations wrote.
+
+Only the data sets that are asked for are rendered, whatever else lies in the folders.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.metrics.results import Result, read_results, write_table
+from pipeline.reporting import figures
+from pipeline.reporting.listening_results import read_mos
+from pipeline.reporting.published import published
+from pipeline.reporting.tables import Block, blocks, legend, markdown
+from pipeline.runtime import Mistake, atomic, read_json
+
+# Settings without which the figures cannot be read, as (key, words); looked up in the remarks and then in the provenance.
+FACTS = (
+    ("contrast", "contrast"),
+    ("genre_input", "genre given to the model"),
+    ("condition", "condition"),
+    ("i3d_weights", "I3D weights"),
+    ("n_training_clips", "training clips"),
+    ("n_clips", "test clips"),
+    ("n_songs", "test songs"),
+    ("seeds", "sampling seeds"),
+    ("steps", "sampling steps"),
+    ("truncation", "truncation"),
+    ("guidance", "guidance"),
+    ("embedding", "genre judged with"),
+    ("judge", "judge"),
+    ("held_out_accuracy", "the judge's own held-out accuracy, %"),
+    ("noise_reduced", "noise reduction before measuring"),
+    ("references_without_onset", "references without an onset, left out of d2m"),
+    ("clips_without_accent", "dances without an accent, left out of the fit"),
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the report says of one data set."""
+
+    dataset: str
+    facts: list[tuple[str, str]]
+    results: list[Result]
+    blocks: list[Block]
+    titles: dict[str, str]
+    examples: dict | None
+    examples_folder: Path
+    curves: dict[str, dict]
+
+
+def read_section(dataset: str, metrics: Path, examples: Path, mos: Path) -> Section:
+    """The results, remarks, examples and curves of a data set; raises Mistake when it has not been evaluated."""
+    if not (metrics / dataset / "table.csv").exists():
+        raise Mistake(f"{metrics / dataset} has no table.csv; run `cdcd evaluate {dataset}` first.")
+    remarks = read_json(metrics / dataset / "remarks.json")
+    results = read_results(metrics / dataset / "table.csv") + read_mos(mos / f"{dataset}.csv")
+    folder = examples / dataset
+    shown = read_json(folder / "examples.json") if (folder / "examples.json").exists() else None
+    curves = {path.stem: figures.read_curves(path) for path in sorted((folder / "curves").glob("*.csv"))}
+    facts = _facts(remarks)
+    contrast = dict(facts).get("contrast")
+    titles = {"model": f"Model, {contrast}", "model_shuffled": f"Model, {contrast}, shuffled conditions"} if contrast else {}
+    return Section(dataset, facts, results, blocks(results), titles, shown, folder, curves)
+
+
+def _facts(remarks: dict) -> list[tuple[str, str]]:
+    """The settings to state, in order; those that this data set does not have are left out."""
+    places = [remarks, *(part for part in remarks.values() if isinstance(part, dict))]
+    found = []
+    for key, words in FACTS:
+        values = [place[key] for place in places if not isinstance(place.get(key, {}), dict) and place[key] is not None]
+        if values:
+            found.append((words, _plain(values[0])))
+    return found
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def write_tables_and_figures(sections: list[Section], reports: Path) -> None:
+    """Writes reports/README.md, reports/tables and reports/figures; what was there before is replaced."""
+    with atomic(reports / "tables") as tables, atomic(reports / "figures") as drawings:
+        tables.mkdir()
+        drawings.mkdir()
+        parts = [_INTRODUCTION, *(_describe(section, tables, drawings) for section in sections)]
+        (tables / "published.md").write_text(_published_page())
+    with atomic(reports / "README.md") as temporary:
+        temporary.write_text("\n".join(parts))
+
+
+_INTRODUCTION = """# Report
+
+Written by `cdcd report` from the evaluations; do not edit. Open [index.html](index.html) in a browser to hear and see examples.
+
+How to read a table: *mean ± standard deviation over sampling seeds [95 % bootstrap interval over songs or pictures]*, and in
+the last column the counts behind it. ↑ more is better, ↓ less is better. The rows around the model are controls: what the truth
+scores, what it scores after the codec, and what something that knows nothing scores. **A figure means something only where the
+model stands apart from its own shuffled row.** Tables of different protocols must not be compared with each other.
+Published figures are in [tables/published.md](tables/published.md), and below for the data sets they were measured on.
+"""
+
+
+def _describe(section: Section, tables: Path, drawings: Path) -> str:
+    """The README's part on one data set; writes its tables and figures on the way."""
+    name = section.dataset
+    parts = [f"\n## {name}\n", *(f"- {words}: {value}" for words, value in section.facts), ""]
+    if figures.draw_controls(drawings / f"{name}_controls.png", section.results):
+        parts.append(f"![The model of {name} between its controls](figures/{name}_controls.png)\n")
+    for block in section.blocks:
+        table = markdown(block, section.titles)
+        (tables / f"{name}_{block.name}.md").write_text(f"{block.title}\n\n{table}\n{legend(block)}\n")
+        write_table(tables / f"{name}_{block.name}.csv", Result, [cell for _, cells in block.rows for cell in cells.values()])
+        parts += [f"### {block.title}\n", table, f"{legend(block)}\n"]
+    for known in published():
+        if known.dataset == name:
+            parts.append(known.markdown())
+    if section.examples and figures.draw_examples(drawings / f"{name}_examples.png", section.examples_folder, section.examples):
+        parts.append(f"![Examples of {name}](figures/{name}_examples.png)\n")
+    for curve_name, curves in section.curves.items():
+        if figures.draw_curves(drawings / f"{name}_{curve_name}.png", curves, f"{name}: {curve_name}"):
+            parts.append(f"![Training curves of the {curve_name} of {name}](figures/{name}_{curve_name}.png)\n")
+    return "\n".join(parts)
+
+
+def _published_page() -> str:
+    """All published blocks, one after the other."""
+    head = "# Published figures\n\nFrom the literature, not measured here; each table has its own protocol.\n"
+    return "\n".join([head, *(block.markdown() for block in published())])

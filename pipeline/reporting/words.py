@@ -1,0 +1,79 @@
+"""The words of the report: how rows, metrics and protocols are called, what is better, and what a reader must know."""
+
+from dataclasses import dataclass
+
+ROWS = {
+    "ground_truth": "Ground truth",
+    "reconstruction": "Ground truth through the codec",
+    "model": "Model",
+    "model_shuffled": "Model, shuffled conditions",
+    "shuffled_pairs": "Another item's ground truth",
+    "nearest_neighbour": "Nearest training item",
+    "metronome": "Metronome",
+    "silence": "Silence",
+    "noise": "Noise",
+    "mean_image": "Mean image",
+    "random_label": "Random label",
+}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column's heading, its unit, digits, whether more is better (None: neither), and one line of explanation."""
+
+    title: str
+    digits: int
+    more_is_better: bool | None
+    meaning: str
+
+
+METRICS = {
+    "beats_coverage": Metric("Beats coverage", 1, None, "bins with an onset, generated against reference, %"),
+    "beats_hit": Metric("Beats hit", 1, True, "reference bins that the generated music hits, %"),
+    "beats_f1": Metric("F1", 1, True, "harmonic mean of the mean precision and the mean recall of bins, %"),
+    "beats_coverage_sd": Metric("CSD", 1, False, "standard deviation of coverage over clips"),
+    "beats_hit_sd": Metric("HSD", 1, False, "standard deviation of hit over clips"),
+    "onset_f": Metric("Onset F", 1, True, "mir_eval onset F-measure within 70 ms, %"),
+    "beat_f": Metric("Beat F", 1, True, "mir_eval beat F-measure within 70 ms, %"),
+    "alignment": Metric("Fits the dance", 1, True, "onsets against accents of the motion, both ways, sigma 50 ms, %"),
+    "tempo_difference": Metric("Tempo difference", 1, False, "beats per minute from the true music"),
+    "genre_accuracy": Metric("Genre accuracy", 1, True, "nearest neighbour among codec reconstructions of training music, %"),
+    "kad": Metric("KAD", 2, False, "kernel audio distance to the true music, unbiased"),
+    "fad": Metric("FAD", 2, False, "Frechet audio distance to the true music; biased for few clips"),
+    "copy_distance": Metric("Distance to training", 1, None, "% of token positions that differ from the nearest training item"),
+    "copied": Metric("Copied", 1, False, "% of samples closer to a training item than the stated bound"),
+    "mos_coherence": Metric("MOS coherence", 2, True, "listeners, 1 to 5: does the music go with the video"),
+    "mos_quality": Metric("MOS quality", 2, True, "listeners, 1 to 5: sound quality alone"),
+    "fid": Metric("FID", 2, False, "Frechet Inception distance"),
+    "clip_score": Metric("CLIPScore", 2, True, "250 max(cosine, 0), ViT-B/32"),
+    "top1_accuracy": Metric("Top-1 accuracy", 1, True, "% of pictures the classifier puts in their class"),
+    "top5_accuracy": Metric("Top-5 accuracy", 1, True, "% of pictures whose class is among the classifier's five best"),
+    "parameters_million": Metric("Parameters (M)", 0, None, "trainable numbers, millions"),
+    "v100_days": Metric("V100 days", 0, False, "cost of training"),
+    "steps_vanilla": Metric("Steps, vanilla", 0, False, "diffusion steps"),
+    "steps_contrastive": Metric("Steps, contrastive", 0, False, "diffusion steps"),
+}
+
+PROTOCOLS = {
+    "d2m": "protocol d2m (the paper's): one-second bins, two for a 2 s clip, so that a metronome scores near 100",
+    "loris": "protocol loris: one-second bins, coverage is precision and hit is recall; saturates as d2m does",
+    "5hz": "protocol 5hz: bins of 0.2 s, coverage is precision and hit is recall",
+    "70ms": "mir_eval within 70 ms",
+    "published": "the authors' own protocol",
+    "later": "other protocols, for orientation only",
+}
+
+
+def row_title(row: str) -> str:
+    """The name of a row as readers see it."""
+    return ROWS.get(row, row.replace("_", " "))
+
+
+def metric(name: str) -> Metric:
+    """What is known of a metric; an unknown one is shown under its own name."""
+    return METRICS.get(name, Metric(name.replace("_", " ").capitalize(), 2, None, ""))
+
+
+def arrow(name: str) -> str:
+    """Which way is better, for a heading."""
+    return {True: " ↑", False: " ↓", None: ""}[metric(name).more_is_better]
