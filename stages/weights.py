@@ -1,0 +1,44 @@
+"""`cdcd weights`: published weights by name, fetched and verified once, or taken from a file that is already there."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline import weights
+
+app = typer.Typer(no_args_is_help=True, help="Published weights: what there is, fetching it, adding files you already have.")
+
+
+@app.command("list")
+def list_() -> None:
+    """Shows every known set of weights: its use, licence and size, and whether it is here.
+
+    The default datasets need none of them: they train what they use.
+    """
+    table = Table("name", "here", "use", "size", "sha256", "licence", title=f"kept under {weights.folder()} (CDCD_HOME moves it)")
+    for entry in weights.registry().values():
+        size = "unpublished" if entry.size is None else f"{entry.size / 1e6:,.1f} MB"
+        digest = "recorded at first use" if entry.sha256 is None else entry.sha256[:8]
+        table.add_row(entry.name, "yes" if weights.is_here(entry) else "", entry.use, size, digest, entry.licence)
+    console = Console()
+    console.print(table)
+    console.print("`cdcd weights get NAME` fetches them, `cdcd weights add NAME FILE` takes a file that you have.")
+
+
+@app.command("get")
+def get(names: Annotated[list[str], typer.Argument(help="Names from `cdcd weights list`.")]) -> None:
+    """Downloads weights, verifies them and stores them safely; a broken download goes on where it stopped."""
+    for name in names:
+        typer.echo(f"{name}: {weights.get(name)}")
+
+
+@app.command("add")
+def add(
+    name: Annotated[str, typer.Argument(help="Name from `cdcd weights list`.")],
+    file: Annotated[Path, typer.Argument(help="The published file, downloaded by hand.")],
+) -> None:
+    """Takes a published file that you already have, after checking its size and digest where they are published."""
+    typer.echo(f"{name}: {weights.add(name, file)}")
