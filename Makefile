@@ -19,7 +19,6 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@touch $@
 
 repro: setup  ## Rebuild everything: download to report (dvc repro)
-	@test -d .dvc || $(BIN)/dvc init -q
 	$(BIN)/dvc repro
 	@echo "Done: read reports/README.md, open reports/index.html in a browser."
 
