@@ -89,7 +89,7 @@ def parse_setting(setting: str) -> tuple[Term, ...]:
 def choose_negatives(term: Term, stored: dict[str, Tensor], n_drawn: int | None, generator: torch.Generator) -> Tensor:
     """The negatives [B, m, L] of a term: `n_drawn` of the stored [B, N, L] for each sample, all of them when None."""
     if term.kind not in stored:
-        raise Mistake(f"The setting {term.name} needs {term.kind} negatives, and the batch has none; rerun the stage negatives.")
+        raise Mistake(f"Contrast {term.name} needs {term.kind} negatives, but the batch has none; rerun the stage negatives.")
     tokens = stored[term.kind].long()
     if tokens.ndim != 3 or tokens.shape[1] == 0:
         raise Mistake(f"{term.kind} negatives must be [batch, N >= 1, length], not {tuple(tokens.shape)}.")

@@ -164,7 +164,8 @@ def block_terms(logits: Tensor, batch: _Batch, wants_grad: bool) -> tuple[Tensor
     live = cost < sample_limit
     step_weight = (batch.step_weight * (divergence < batch.limit)).masked_fill(batch.is_first, 0.0)
     sample_weight = batch.sample_weight * live + (batch.step_weight * live).masked_fill(~batch.is_first, 0.0)
-    grad = _gradient(mass, density, background, total, at, is_code, target, p_code, p_others, p_target, step_weight, sample_weight)
+    weights = step_weight, sample_weight
+    grad = _gradient(mass, density, background, total, at, is_code, target, p_code, p_others, p_target, *weights)
     return step, sample, grad
 
 
@@ -184,15 +185,16 @@ def _gradient(mass, density, background, total, at, is_code, target, p_code, p_o
     # g_j = -shared keep / (keep p_j + blur S), for a target one more such share, for x_t's code what S and p_i bring.
     shared = over_targets(step_weight * at.scale * at.blur * torch.where(is_code, at.odds, 1.0))
     pull = (step_weight * at.scale * at.keep / (at.keep * p_target + background)).masked_fill(is_code, 0.0)
-    kept = over_targets(step_weight * (at.rest + is_code * (at.own + at.rest * at.odds - at.rest)))
-    unmoved = (at.own * p_code + at.rest * (p_others + p_code * at.odds)).masked_fill(at.is_mask, 1.0)
     rise = at.own + at.rest * at.odds - at.rest
+    kept = over_targets(step_weight * (at.rest + is_code * rise))
+    unmoved = (at.own * p_code + at.rest * (p_others + p_code * at.odds)).masked_fill(at.is_mask, 1.0)
     g_code = (1 - at.odds) * at.blur * (shared * crowd + over_targets(pull)) - kept * rise / unmoved
     g_code = g_code.masked_fill(at.is_mask, 0.0)
     g_others = -shared * (n_crowd - background * crowd) - over_targets(pull * at.keep * p_target)  # sum over j != i of p_j g_j
 
     level = over_targets(sample_weight) - p_code * g_code - g_others
     grad = torch.addcmul(level / total, inverse, -shared * at.keep / total, out=density).mul_(mass)
-    toward_code = over_targets(sample_weight * torch.where(is_code, -p_others, p_code)) + p_code * (g_code * p_others - g_others)
+    toward_code = p_code * (g_code * p_others - g_others)
+    toward_code = toward_code + over_targets(sample_weight * torch.where(is_code, -p_others, p_code))
     grad.scatter_(1, at.code, torch.where(at.is_mask, grad.gather(1, at.code), toward_code))
     return grad.scatter_add_(1, target, -(pull * at.keep * p_target + sample_weight).masked_fill(is_code, 0.0))

@@ -22,7 +22,6 @@ from pipeline.diffusion.contrast import (
     information_bound,
     parse_setting,
 )
-from pipeline.diffusion.losses import HeadTerms
 from pipeline.diffusion.predictions import Condition, Network, noise
 from pipeline.diffusion.process import MaskAndReplace, uniform
 from pipeline.diffusion.steps import ImportanceSteps, UniformSteps
@@ -57,7 +56,7 @@ class LossTerms:
     auxiliary: Tensor  # weighted
     contrast: Tensor  # weighted and signed: negative when negatives are pushed away; 0 without any
     negative: dict[str, Tensor]  # setting -> mean cost of a negative's token, nats, unweighted; empty without any
-    bound: dict[str, Tensor]  # setting -> log N - L_InfoNCE, nats; empty unless asked for
+    bound: dict[str, Tensor]  # setting -> log N - L_InfoNCE, nats; empty unless asked for (and there is a condition left)
 
 
 class Objective(nn.Module):
@@ -98,8 +97,9 @@ class Objective(nn.Module):
         t, p_t = (value.to(x_0.device) for value in self.steps.draw(len(x_0), generator))
         share = 1 / (p_t * x_0.numel())
         condition, present = self._condition(network, inputs, generator, x_0)
+        x_t = self.process.q_sample(x_0, t, generator)  # before any negative is drawn: settings can be compared pairwise
         chosen = self._choose(negatives or {}, generator)
-        noised = noise(self.process, x_0, t, chosen, bool(chosen) and self.contrast.chains == "parallel", generator)
+        noised = noise(self.process, x_0, x_t, t, chosen, bool(chosen) and self.contrast.chains == "parallel", generator)
         predictions = noised.predict(network, condition)
         known, ratios = self._ratios(network, condition, predictions, chosen, estimate_bound)
 
@@ -135,7 +135,7 @@ class Objective(nn.Module):
             auxiliary=auxiliary,
             contrast=contrast,
             negative={term.name: noised.of(term, costs)[:, 1:].mean() / x_0.shape[1] for term in chosen},
-            bound={term.name: self._bound(ratios[term][present]) for term in chosen if estimate_bound},
+            bound={term.name: self._bound(ratios[term][present]) for term in chosen if estimate_bound and bool(present.any())},
         )
 
     @property

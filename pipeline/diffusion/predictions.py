@@ -74,10 +74,15 @@ class Noised:
 
 
 def noise(
-    process: MaskAndReplace, x_0: Tensor, t: Tensor, negatives: dict[Term, Tensor], parallel: bool, generator: torch.Generator
+    process: MaskAndReplace,
+    x_0: Tensor,
+    x_t: Tensor,
+    t: Tensor,
+    negatives: dict[Term, Tensor],
+    parallel: bool,
+    generator: torch.Generator,
 ) -> Noised:
-    """Draws x_t of the positives [B, L] and, where step-wise negatives [B, m, L] run in `parallel`, z_t^j of each, all at t."""
-    x_t = process.q_sample(x_0, t, generator)
+    """The positives [B, L] at t with their negatives [B, m, L]; step-wise ones get a z_t^j of their own if `parallel`."""
     chained = [term for term in negatives if term.loss == "step" and parallel]
     shared = [term for term in negatives if term not in chained]
     chains_0 = torch.cat([x_0[:, None][:, :0], *(negatives[term] for term in chained)], dim=1)
