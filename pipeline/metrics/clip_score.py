@@ -47,12 +47,13 @@ def clip_scores(images: Tensor, captions: Tensor) -> np.ndarray:
     return 250.0 * (images * captions).sum(1).clamp_min(0).double().cpu().numpy()
 
 
-def r_precision_hits(images: Tensor, captions: Tensor, distractors: np.ndarray) -> np.ndarray:
+def r_precision_hits(images: Tensor, captions: Tensor, distractors: np.ndarray, start: int = 0) -> np.ndarray:
     """1.0 where a picture is nearer to its own caption than to each of its distractors, else 0.0 [n].
 
-    `distractors` [n, m] are row numbers into `captions` (AttnGAN's R-precision uses m = 99 captions of other pictures).
+    Picture i belongs to caption `start` + i; `distractors` [n, m] are row numbers into all `captions` (AttnGAN's
+    R-precision uses m = 99 captions of other pictures).
     """
-    own = (images * captions).sum(1)
+    own = (images * captions[start : start + len(images)]).sum(1)
     others = torch.einsum("nd,nmd->nm", images, captions[torch.from_numpy(distractors)])
     return (own > others.max(1).values).double().cpu().numpy()
 

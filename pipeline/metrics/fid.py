@@ -1,8 +1,8 @@
 """Frechet distance between sets of pictures, through features of the FID Inception network or of a judge trained here."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -78,17 +78,27 @@ class _Features(nn.Module):
         self.num_features = num_features
 
     def forward(self, features: Tensor) -> Tensor:
+        """The features as they are."""
         return features
 
 
-def frechet_distance(reference: np.ndarray, features: np.ndarray) -> float:
-    """The Frechet distance between Gaussians fitted to `reference` [m, D] and `features` [n, D] (torchmetrics, float64).
+class Reference:
+    """The pictures that others are compared with: only the mean and covariance of their features are kept."""
 
-    NaN when either has fewer than two rows: it has no covariance.
-    """
-    if min(len(reference), len(features)) < 2:
-        return float("nan")
-    metric = FrechetInceptionDistance(feature=_Features(reference.shape[1]), normalize=True)
-    metric.update(torch.from_numpy(reference).double(), real=True)
-    metric.update(torch.from_numpy(features).double(), real=False)
-    return float(metric.compute())
+    def __init__(self, batches: Iterable[Tensor]):
+        """`batches`: features [n, D], one batch at a time."""
+        self.count, self._metric = 0, None
+        for features in batches:
+            if self._metric is None:
+                extract = _Features(features.shape[1])
+                self._metric = FrechetInceptionDistance(extract, reset_real_features=False, normalize=True)
+            self._metric.update(features.double(), real=True)
+            self.count += len(features)
+
+    def distance(self, features: Tensor) -> float:
+        """The Frechet distance to features [n, D] (torchmetrics, float64); NaN where either has fewer than two rows."""
+        if self.count < 2 or len(features) < 2:
+            return float("nan")
+        self._metric.reset()
+        self._metric.update(features.double(), real=False)
+        return max(0.0, float(self._metric.compute()))

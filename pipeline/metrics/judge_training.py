@@ -10,15 +10,16 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipeline.content import Pictures
 from pipeline.datasets.captions import captions_of
 from pipeline.manifest import Manifest
-from pipeline.media.image import centre_crop, load_rgb
 from pipeline.metrics.accuracy import top_k_hits
 from pipeline.metrics.clip_score import draw_distractors, r_precision_hits
 from pipeline.metrics.judge_networks import Classifier, Matcher, vocabulary_of
 from pipeline.params import Section
 from pipeline.runtime import Mistake, derived_seed, numpy_generator, progress, torch_generator
 
+BATCH = 64
 NOISE = 0.05  # standard deviation; a judge must not take a codec's texture for content
 
 
@@ -86,9 +87,11 @@ def train_matcher(config: TrainedJudge, manifest: Manifest, raw: Path) -> tuple[
 
 
 def load_pictures(manifest: Manifest, rows: list[int], image_size: int) -> Tensor:
-    """The pictures of the given rows, short side scaled and centre cropped: uint8 [n, 3, image_size, image_size]."""
-    files = progress([manifest.file(manifest.clips[row]) for row in rows], "reading pictures")
-    return torch.from_numpy(np.stack([centre_crop(load_rgb(file), image_size) for file in files])).permute(0, 3, 1, 2)
+    """The pictures of the given rows as centre crops: uint8 [n, 3, image_size, image_size]."""
+    pictures = Pictures(manifest, image_size)
+    starts = range(0, len(rows), BATCH)
+    batches = (pictures.read(rows[start : start + BATCH]) for start in progress(starts, "reading pictures"))
+    return torch.cat([(batch * 255).round().byte() for batch in batches])
 
 
 def _training_rows(config: TrainedJudge, manifest: Manifest) -> list[int]:
@@ -108,7 +111,10 @@ def _seeded(config: TrainedJudge, build: Callable[[], nn.Module]) -> nn.Module:
         return build()
 
 
-def _fit(config: TrainedJudge, network: nn.Module, images: Tensor, targets: Callable[[Tensor, torch.Generator], Tensor]) -> None:
+Targets = Callable[[Tensor, torch.Generator], Tensor]  # numbers of pictures -> what `loss` compares them with
+
+
+def _fit(config: TrainedJudge, network: nn.Module, images: Tensor, targets: Targets) -> None:
     """Trains the network (AdamW, one learning-rate cycle) on random batches of pictures, moved a little and with noise."""
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=0.01)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=config.steps)

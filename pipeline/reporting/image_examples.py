@@ -1,0 +1,78 @@
+"""The pictures a page shows: for some captions or classes the real picture, its reconstruction and the model's samples.
+
+`examples.json` is described in `pipeline.reporting.examples`; `grid.png` shows the same at one glance, a line for each item.
+"""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from pipeline.metrics.images import ImageData, nearest_training_pictures
+from pipeline.reporting.examples import spread
+from pipeline.reporting.style import figure
+from pipeline.reporting.words import row_title
+from pipeline.runtime import write_json
+
+SHOWN_SIDE = 128  # pixels; smaller pictures are enlarged, every pixel a square
+
+
+def write_image_examples(data: ImageData, n_examples: int, seed: int, folder: Path) -> None:
+    """Fills `folder` with examples.json, grid.png and the pictures of `n_examples` measured items, each of another kind."""
+    chosen = spread([data.caption(number) for number in data.numbers], n_examples)
+    numbers = [data.numbers[position] for position in chosen]
+    columns = _columns(data, numbers, seed)
+    items = []
+    for position, number in enumerate(numbers):
+        home = folder / f"item_{number:05d}"
+        home.mkdir(parents=True)
+        images = []
+        for row, pictures in columns:
+            name = f"{home.name}/{len(images)}_{row}.png"
+            _as_image(pictures[position]).save(folder / name)
+            images.append({"row": row, "image": name})
+        items.append({"id": data.manifest.clips[number].id, "caption": data.caption(number), "images": images})
+    _draw_grid(folder / "grid.png", [item["caption"] for item in items], columns)
+    write_json(folder / "examples.json", {"task": "image", "items": items})
+
+
+def _columns(data: ImageData, numbers: list[int], seed: int) -> list[tuple[str, list[Tensor]]]:
+    """(row, a picture for each item); the model's column repeats, once for each sampling seed."""
+    own = data.tokens["tokens"][data.tokens.rows_of([clip.id for clip in data.clips(numbers)])]
+    samples, shuffled = data.sampled("tokens", numbers), data.sampled("shuffled", numbers)
+    columns = [("ground_truth", _all(data.real(numbers))), ("reconstruction", _all(data.decoded(own)))]
+    columns += [("model", _all(data.decoded(samples[:, number]))) for number in range(samples.shape[1])]
+    columns.append(("model_shuffled", _all(data.decoded(shuffled[:, 0]))))
+    if data.manifest.of("train"):
+        columns.append(("nearest_neighbour", _all(data.real(nearest_training_pictures(data, numbers, seed)))))
+    return columns
+
+
+def _all(batches) -> list[Tensor]:
+    return [picture for batch in batches for picture in batch.cpu()]
+
+
+def _as_image(picture: Tensor) -> Image.Image:
+    """The picture [3, H, W] in [0, 1] as 8-bit RGB."""
+    pixels = (picture.permute(1, 2, 0).numpy() * 255).round().clip(0, 255).astype(np.uint8)
+    image = Image.fromarray(pixels)
+    scale = -(-SHOWN_SIDE // min(image.size))
+    return image if scale == 1 else image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+
+
+def _draw_grid(path: Path, captions: list[str], columns: list[tuple[str, list[Tensor]]]) -> None:
+    """A line for each item, its caption on the left; a column for each row of the table."""
+    with figure(path, len(columns) + 2.2, len(captions) + 0.4, 128) as canvas:
+        panels = canvas.subplots(len(captions), len(columns), squeeze=False)
+        for column, (row, pictures) in enumerate(columns):
+            panels[0, column].set_title(row_title(row).replace(", ", ",\n"), fontsize=7)
+            for line, picture in enumerate(pictures):
+                panel = panels[line, column]
+                panel.imshow(_as_image(picture))
+                panel.set(xticks=[], yticks=[])
+                panel.grid(visible=False)
+        for line, caption in enumerate(captions):
+            words = caption.split()
+            lines = [" ".join(words[start : start + 4]) for start in range(0, min(len(words), 16), 4)]
+            panels[line, 0].set_ylabel("\n".join(lines), rotation=0, ha="right", va="center", fontsize=7)
