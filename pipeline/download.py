@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from pipeline.runtime import Mistake, atomic, sha256_file
 
 ATTEMPTS = 4
-PIECE = 2**20
+PIECE = 2**16
 
 
 def fetch(urls: tuple[str, ...], target: Path, by_hand: str, size: int | None = None, sha256: str | None = None) -> Path:
@@ -71,18 +71,20 @@ def _alone(target: Path) -> Iterator[None]:
 
 
 def _fetch_part(url: str, part: Path, by_hand: str) -> None:
-    """Completes `part`; connections that drop are taken up again where they broke, a few times."""
-    for attempt in range(ATTEMPTS):
-        if attempt:
-            time.sleep(0.2 * 4**attempt)
+    """Completes `part`; a connection that drops is taken up again, and given up when it brings nothing new several times."""
+    failures = kept = 0
+    while failures < ATTEMPTS:
         try:
             if _continue(url, part, by_hand):
                 return
             reason = "the connection dropped"
         except requests.RequestException as error:
             reason = _reason(error)
-    kept = part.stat().st_size if part.exists() else 0
-    resume = f" {kept:,} bytes are kept: run the same command again to go on from there." if kept else ""
+        held = part.stat().st_size if part.exists() else 0
+        failures = 0 if held > kept else failures + 1
+        kept = max(kept, held)
+        time.sleep(2**failures)
+    resume = f" {held:,} bytes are kept: run the same command again to go on from there." if held else ""
     raise Mistake(f"{url} could not be fetched ({reason}).{resume} {by_hand}")
 
 

@@ -18,7 +18,8 @@ def list_() -> None:
 
     The default datasets need none of them: they train what they use.
     """
-    table = Table("name", "here", "use", "size", "sha256", "licence", title=f"kept under {weights.folder()} (CDCD_HOME moves it)")
+    where = f"kept under {weights.folder()} (CDCD_HOME moves it)"
+    table = Table("name", "here", "use", "size", "sha256", "licence", title=where)
     for entry in weights.registry().values():
         size = "unpublished" if entry.size is None else f"{entry.size / 1e6:,.1f} MB"
         digest = "recorded at first use" if entry.sha256 is None else entry.sha256[:8]

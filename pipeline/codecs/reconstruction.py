@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pipeline.codecs.jukebox import JukeboxVQVAE
 from pipeline.codecs.quantisers import perplexity
-from pipeline.codecs.spectral import JUKEBOX_RESOLUTIONS, SpectralDistance, Spectra
+from pipeline.codecs.spectral import JUKEBOX_RESOLUTIONS, Spectra, SpectralDistance
 from pipeline.codecs.vqgan import VQGAN
 from pipeline.runtime import Mistake
 
