@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -164,3 +164,25 @@ def _logged(items: Iterable[T], title: str, total: int | None) -> Iterator[T]:
         yield item
         if count % every == 0 or count == total:
             print(f"{title}: {count}/{total or '?'}", file=sys.stderr, flush=True)
+
+
+def shards(
+    folder: Path, work: list[T], make: Callable[[T], dict[str, np.ndarray]], title: str
+) -> Iterator[dict[str, np.ndarray]]:
+    """The arrays that `make` gives for each piece of work, in order; pieces that `folder` already holds are read instead.
+
+    Killed in the middle, the same call goes on after the last whole piece.
+    """
+    for number, item in enumerate(progress(work, title)):
+        path = folder / f"{number:06d}.npz"
+        if not path.exists():
+            arrays = make(item)
+            with atomic(path) as temporary, open(temporary, "wb") as handle:
+                np.savez(handle, **arrays)
+        with np.load(path) as arrays:
+            yield dict(arrays)
+
+
+def in_batches(items: list[T], size: int) -> list[list[T]]:
+    """The items in consecutive lists of `size` (the last may be shorter)."""
+    return [items[start : start + size] for start in range(0, len(items), size)]

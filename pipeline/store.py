@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.runtime import Mistake, atomic
 
 SCHEMA = 1
-Rows = int | slice | np.ndarray | list
+Rows = int | slice | np.ndarray | list | tuple
 
 
 class StoreWriter:

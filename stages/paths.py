@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import pipeline
 from pipeline.manifest import Manifest, read_manifest
 
 PARAMS = Path("params.yaml")
@@ -78,3 +79,8 @@ class Paths:
     def manifest(self, media_root: str | None) -> Manifest:
         """The data set's table, its media under `media_root` where the data set names one."""
         return read_manifest(self.raw / "manifest.csv", Path(media_root) if media_root else None)
+
+
+def code(*packages: str) -> list[Path]:
+    """Where the named packages of `pipeline` lie, for fingerprints: unfinished work of other code is not resumed."""
+    return [Path(pipeline.__file__).parent / package for package in packages]

@@ -1,0 +1,85 @@
+"""The conditions of pictures as numbers in conditions.h5: captions as CLIP's tokens or features, classes as numbers."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from pipeline.conditions.text import ClipText, tokenise
+from pipeline.datasets.captions import captions_of
+from pipeline.manifest import Manifest
+from pipeline.params import Section
+from pipeline.runtime import Mistake, device, progress, sha256_file
+from pipeline.store import write_store
+
+CAPTIONS_AT_ONCE = 256
+
+
+class ExtractCaptions(Section):
+    """Captions as `bpe` tokens (for a text encoder learned with the model) or as frozen `clip` features.
+
+    `weights`: CLIP's ViT-B/32 file for `clip` (null for `bpe`). `per_picture`: at most so many captions of a picture are kept.
+    """
+
+    text: Literal["bpe", "clip"]
+    weights: str | None
+    per_picture: int
+
+
+class ExtractLabels(Section):
+    """Class numbers: the training classes in alphabetical order."""
+
+    order: Literal["alphabetical"]
+
+
+def extract_captions(config: ExtractCaptions, manifest: Manifest, raw: Path, path: Path) -> dict:
+    """Writes `text` [n, C, 77] tokens (and `clip_text` [n, C, 77, 512] float16) and `captions` [n], how many of the C are real.
+
+    Returns the store's provenance. Raises Mistake when CLIP's weights are asked for and absent.
+    """
+    captions = [captions_of(clip, raw)[: config.per_picture] for clip in manifest.clips]
+    most = max(map(len, captions))
+    clip = None
+    if config.text == "clip":
+        if config.weights is None:
+            raise Mistake("extract.text is clip, but extract.weights is null; fetch them with `cdcd weights get clip-vit-b32`.")
+        clip = ClipText.load(Path(config.weights)).to(device())
+    texts = tokenise([caption for several in captions for caption in several])
+    provenance = {
+        "task": "caption",
+        "inputs": ["clip_text" if clip else "text"],
+        "extractor": "clip ViT-B/32" if clip else "clip bpe",
+        "weights": sha256_file(Path(config.weights)) if clip else None,
+        "truncated": texts.truncated,
+        "vocabulary": sorted({int(token) for token in np.unique(texts.tokens)} - {0}),
+    }
+    with write_store(path, "conditions", manifest.ids, provenance) as store:
+        store.field("captions", (), "int32")
+        store.field("text", (most, 77), "int32")
+        if clip:
+            store.field("clip_text", (most, 77, 512), "float16")
+        first = 0
+        for row, several in enumerate(progress(captions, "captions")):
+            tokens = texts.tokens[first : first + len(several)]
+            first += len(several)
+            padding = [(0, most - len(several)), (0, 0)]
+            store.write("captions", row, len(several))
+            store.write("text", row, np.pad(tokens, padding))
+            if clip:
+                store.write("clip_text", row, np.pad(clip.features(tokens), [*padding, (0, 0)]))
+    return provenance
+
+
+def extract_labels(config: ExtractLabels, manifest: Manifest, path: Path) -> dict:
+    """Writes `label` [n], the number of each picture's class; returns the provenance, which names the classes in order."""
+    if missing := next((clip.id for clip in manifest.clips if not clip.label), None):
+        raise Mistake(f"{missing} has no label in the manifest, but the class is the condition.")
+    classes = sorted({manifest.clips[row].label for row in manifest.of("train")})
+    numbers = {label: number for number, label in enumerate(classes)}
+    if stray := next((clip for clip in manifest.clips if clip.label not in numbers), None):
+        raise Mistake(f"{stray.id} is of class {stray.label!r}, of which the training split has no picture.")
+    provenance = {"task": "class", "inputs": ["label"], "extractor": "labels", "classes": classes}
+    with write_store(path, "conditions", manifest.ids, provenance) as store:
+        store.field("label", (), "int64")
+        store.write("label", slice(None), np.array([numbers[clip.label] for clip in manifest.clips]))
+    return provenance

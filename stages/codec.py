@@ -1,0 +1,39 @@
+"""Stage `codec`: the network that turns waveforms or pictures into codes and back."""
+
+from pathlib import Path
+
+from pipeline.codecs.reconstruction import judge_reconstructions
+
+from pipeline.codecs.recipes import make_picture_codec, make_sound_codec
+from pipeline.history import write_history
+from pipeline.runtime import atomic, fingerprint, scratch, sha256_file, write_json
+from stages.config import DanceToMusic, DatasetArgument, read_dataset
+from stages.content import CODEC_FILE, open_content
+from stages.paths import Paths, code
+
+
+def codec(dataset: DatasetArgument) -> None:
+    """Train, fine-tune or fetch the codec of a data set.
+
+    In: data/DATASET/raw, and the weights that DATASET.codec.weights names, if any. Out: data/DATASET/codec with
+    codec.safetensors, history.csv (the training curve) and quality.json (reconstruction error and codebook use on the
+    validation split).
+
+    Example: cdcd codec toy_dance
+    """
+    settings, paths = read_dataset(dataset), Paths(dataset)
+    manifest = paths.manifest(settings.media_root)
+    content = open_content(settings, manifest)
+    rows = manifest.of("train")
+    make = make_sound_codec if isinstance(settings, DanceToMusic) else make_picture_codec
+    given = Path(settings.codec.weights) if settings.codec.weights else None
+    weights = sha256_file(given) if given and given.exists() else None
+    with scratch(fingerprint("codec", settings.codec, weights, paths.raw, *code("codecs"))) as folder:
+        network, history = make(settings.codec, content, rows, folder)
+        quality = judge_reconstructions(network, content, manifest.of("val"))
+        with atomic(paths.codec) as temporary:
+            temporary.mkdir()
+            network.save(temporary / CODEC_FILE, {"weights": "trained here" if history else settings.codec.weights})
+            write_history(temporary / "history.csv", history)
+            write_json(temporary / "quality.json", quality)
+    print(f"{dataset}: codec ready; {', '.join(f'{name} {value:.4g}' for name, value in quality.items())}.")

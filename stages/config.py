@@ -1,0 +1,162 @@
+"""params.yaml as a whole: which sections a data set of each task has, and the check of every key before a stage starts."""
+
+from types import ModuleType
+from typing import Annotated, Generic, Literal, TypeVar
+
+import typer
+from pipeline.conditions.extract import ExtractDance
+from pipeline.metrics.images import EvaluateImages
+
+from pipeline.codecs.recipes import PictureCodec, SoundCodec
+from pipeline.conditions.pictures import ExtractCaptions, ExtractLabels
+from pipeline.datasets import aist, coco, cub200, digits, folder, image_folder, imagenet, tiktok, toy_dance, toy_shapes
+from pipeline.diffusion.contrast import parse_setting
+from pipeline.diffusion.sampler import Sampling
+from pipeline.metrics.dance_rows import EvaluateDance
+from pipeline.metrics.genre import JudgeDance
+from pipeline.metrics.judges import JudgeImages
+from pipeline.model.network import CaptionModel, ClassModel, DanceModel
+from pipeline.negatives import Negatives
+from pipeline.params import Section, read_yaml, validate
+from pipeline.runtime import Mistake
+from pipeline.training.loop import Train
+from stages.paths import PARAMS
+
+D = TypeVar("D")
+
+
+class Tokenize(Section):
+    """How many clips or pictures are encoded at once."""
+
+    batch: int
+
+
+class Sample(Section):
+    """How samples are drawn.
+
+    `seeds`: one set of samples for each; the conditions are the test split's (and those of silent clips), at most `limit`
+    of them (null: all). `media`: so many get sound files and videos, or a picture. `noise_reduce`: spectral gating of the
+    sound files that people hear. `batch` changes the speed alone.
+    """
+
+    seeds: tuple[int, ...]
+    limit: int | None
+    batch: int
+    media: int
+    noise_reduce: bool
+    sampling: Sampling
+
+
+class Dataset(Section, Generic[D]):
+    """What the sections of all tasks have in common."""
+
+    download: D
+    tokenize: Tokenize
+    negatives: Negatives
+    sample: Sample
+
+    @property
+    def media_root(self) -> str | None:
+        """Where the media of a data set lie that stay outside data/; None for those that are made here."""
+        root = getattr(self.download, "media_root", None)
+        return None if root is None else str(root)
+
+
+class DanceToMusic(Dataset[D], Generic[D]):
+    """Music for dance videos."""
+
+    task: Literal["dance"]
+    clip_seconds: float
+    extract: ExtractDance
+    codec: SoundCodec
+    judge: JudgeDance
+    train: Train[DanceModel]
+    evaluate: EvaluateDance
+
+
+class CaptionToImage(Dataset[D], Generic[D]):
+    """Pictures for captions."""
+
+    task: Literal["caption"]
+    extract: ExtractCaptions
+    codec: PictureCodec
+    judge: JudgeImages
+    train: Train[CaptionModel]
+    evaluate: EvaluateImages
+
+
+class ClassToImage(Dataset[D], Generic[D]):
+    """Pictures of a class."""
+
+    task: Literal["class"]
+    extract: ExtractLabels
+    codec: PictureCodec
+    judge: JudgeImages
+    train: Train[ClassModel]
+    evaluate: EvaluateImages
+
+
+ImageFolder = image_folder.ImageFolder
+
+
+class Params(Section):
+    """params.yaml. Sections of data sets that are not in use may be deleted."""
+
+    datasets: list[str]
+    contrast: str
+    toy_dance: DanceToMusic[toy_dance.ToyDance] | None = None
+    folder: DanceToMusic[folder.Folder] | None = None
+    aist: DanceToMusic[aist.Aist] | None = None
+    tiktok: DanceToMusic[tiktok.Tiktok] | None = None
+    toy_shapes: CaptionToImage[toy_shapes.ToyShapes] | None = None
+    cub200: CaptionToImage[cub200.Cub200] | None = None
+    coco: CaptionToImage[coco.Coco] | None = None
+    image_folder: CaptionToImage[ImageFolder] | ClassToImage[ImageFolder] | None = None
+    digits: ClassToImage[digits.Digits] | None = None
+    imagenet: ClassToImage[imagenet.Imagenet] | None = None
+
+
+MODULES: dict[str, ModuleType] = {
+    "toy_dance": toy_dance,
+    "folder": folder,
+    "aist": aist,
+    "tiktok": tiktok,
+    "toy_shapes": toy_shapes,
+    "cub200": cub200,
+    "coco": coco,
+    "image_folder": image_folder,
+    "digits": digits,
+    "imagenet": imagenet,
+}
+
+DatasetArgument = Annotated[
+    str, typer.Argument(metavar="DATASET", help=f"A section of params.yaml: {', '.join(MODULES)}.", show_default=False)
+]
+
+
+def read_params() -> Params:
+    """params.yaml, checked as a whole; raises Mistake that names the first wrong keys."""
+    content = read_yaml(PARAMS)
+    params = validate(Params, content, "params.yaml")
+    parse_setting(params.contrast)
+    for name in params.datasets:
+        if name not in MODULES:
+            raise Mistake(f"params.yaml: datasets lists {name!r}, which is none of {', '.join(MODULES)}.")
+        if getattr(params, name) is None:
+            raise Mistake(f"params.yaml: datasets lists {name!r}, but there is no section {name!r}.")
+    return params
+
+
+def read_dataset(name: str) -> Dataset:
+    """The section of one data set, after all of params.yaml has been checked."""
+    params = read_params()
+    if name not in MODULES:
+        raise Mistake(f"{name!r} is not a data set; params.yaml has sections for {', '.join(MODULES)}.")
+    if getattr(params, name) is None:
+        raise Mistake(f"params.yaml has no section {name!r}; restore it from the repository's version.")
+    return getattr(params, name)
+
+
+def read_contrast() -> str:
+    """The top-level `contrast` of params.yaml."""
+    return read_params().contrast

@@ -1,0 +1,48 @@
+"""The signal side of a task: how its clips or pictures are read, and with which codec they become tokens."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from pipeline.codecs.jukebox import JukeboxVQVAE
+from pipeline.codecs.vqgan import VQGAN
+from pipeline.content import Pictures, Sound
+from pipeline.manifest import Manifest
+from pipeline.runtime import Mistake, device
+from stages.config import DanceToMusic, Dataset
+from stages.paths import Paths
+
+Codec = JukeboxVQVAE | VQGAN
+CODEC_FILE = "codec.safetensors"
+
+
+def open_content(settings: Dataset, manifest: Manifest) -> Sound | Pictures:
+    """The reader of the data set's waveforms or pictures."""
+    if isinstance(settings, DanceToMusic):
+        return Sound(manifest, settings.codec.sample_rate, settings.clip_seconds, settings.codec.peak)
+    return Pictures(manifest, settings.codec.image_size)
+
+
+def open_codec(settings: Dataset, paths: Paths) -> Codec:
+    """The data set's codec, on the accelerator if there is one."""
+    path = paths.codec / CODEC_FILE
+    if not path.exists():
+        raise Mistake(f"{path} does not exist; run `cdcd codec {paths.dataset}` first.")
+    kind = JukeboxVQVAE if isinstance(settings, DanceToMusic) else VQGAN
+    return kind.load(path).to(device())
+
+
+def token_grid(settings: Dataset, tokens: Tensor) -> tuple[int, int]:
+    """(rows, columns) of the tokens [..., L]: one row for music, a square for pictures."""
+    length = tokens.shape[-1]
+    if isinstance(settings, DanceToMusic):
+        return 1, length
+    side = round(length**0.5)
+    return side, side
+
+
+def checked(path: Path, stage: str, dataset: str) -> Path:
+    """`path`; raises Mistake naming the stage that makes it when it is missing."""
+    if not path.exists():
+        raise Mistake(f"{path} does not exist; run `cdcd {stage} {dataset}` (or `dvc repro`) first.")
+    return path

@@ -1,0 +1,38 @@
+"""Stage `download`: a data set as media and one manifest."""
+
+import csv
+from typing import Annotated
+
+import typer
+
+from pipeline.runtime import atomic
+from stages.config import MODULES, DatasetArgument, read_dataset
+from stages.paths import Paths
+
+
+def download(
+    dataset: DatasetArgument,
+    check: Annotated[bool, typer.Option("--check", help="Only say what is there and what is missing; change nothing.")] = False,
+) -> None:
+    """Bring a data set to media and one manifest.
+
+    In: DATASET.download of params.yaml (an embedded data set is drawn from its seed; the others are read from the folder
+    or address named there). Out: data/DATASET/raw with manifest.csv, and skipped.csv with what was left out and why.
+
+    Example: cdcd download toy_dance
+    """
+    settings, paths = read_dataset(dataset), Paths(dataset)
+    module = MODULES[dataset]
+    if check:
+        findings = module.check(settings.download)
+        print("\n".join(findings) if findings else f"{dataset}: everything is there.")
+        raise typer.Exit(1 if findings else 0)
+    paths.raw.mkdir(parents=True, exist_ok=True)
+    skipped = module.prepare(settings.download, paths.raw)
+    with atomic(paths.raw / "skipped.csv") as temporary, open(temporary, "w", newline="") as handle:
+        csv.writer(handle, lineterminator="\n").writerows([("file", "reason"), *skipped])
+    manifest = paths.manifest(settings.media_root)
+    counts = ", ".join(
+        f"{len(manifest.of(split))} {split}" for split in ("train", "val", "test", "infer") if manifest.of(split)
+    )
+    print(f"{dataset}: {counts}; {len(skipped)} files left out ({paths.raw / 'skipped.csv'}).")

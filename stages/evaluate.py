@@ -1,0 +1,85 @@
+"""Stage `evaluate`: figures and examples of what was sampled."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.metrics.dance_rows import DanceData, describe_clips, evaluate_dance
+from pipeline.metrics.genre import load_gallery
+from pipeline.metrics.images import ImageData, evaluate_images
+from pipeline.metrics.judges import load_judge
+from pipeline.metrics.results import Evaluation, write_evaluation
+from pipeline.reporting.examples import copy_curves, write_dance_examples
+from pipeline.reporting.image_examples import write_image_examples
+from pipeline.runtime import atomic, device
+from pipeline.store import Store
+from stages.config import CaptionToImage, ClassToImage, DanceToMusic, DatasetArgument, read_dataset
+from stages.content import Codec, open_codec, open_content
+from stages.paths import Paths
+
+
+def evaluate(dataset: DatasetArgument) -> None:
+    """Measure the samples of a data set beside its controls.
+
+    In: the samples, tokens, conditions, codec, judge and media of data/DATASET, and DATASET.evaluate of params.yaml. Out:
+    reports/metrics/DATASET (table.csv: one line a row and metric; clips.csv: clip by clip; metrics.json for `dvc metrics`;
+    remarks.json: what it rests on) and reports/examples/DATASET (what the page shows).
+
+    Example: cdcd evaluate toy_dance
+    """
+    settings, paths = read_dataset(dataset), Paths(dataset)
+    with atomic(paths.examples) as examples:
+        examples.mkdir()
+        if isinstance(settings, DanceToMusic):
+            evaluation = _dance(settings, paths, examples)
+        else:
+            evaluation = _pictures(settings, paths, examples)
+        copy_curves(examples, model=paths.model / "history.csv", codec=paths.codec / "history.csv")
+        write_evaluation(evaluation, paths.metrics)
+    for result in evaluation.results:
+        if result.row in ("model", "model_shuffled"):
+            print(f"{dataset}: {result.row:15} {result.metric:18} {result.protocol:8} {result.mean:8.2f}")
+    print(f"{dataset}: all rows are in {paths.metrics / 'table.csv'}.")
+
+
+def _dance(settings: DanceToMusic, paths: Paths, examples: Path) -> Evaluation:
+    """The evaluation of a dance data set; fills `examples` as well."""
+    data = DanceData(
+        music=open_content(settings, paths.manifest(settings.media_root)),
+        tokens=Store(paths.tokens, "tokens"),
+        conditions=Store(paths.conditions, "conditions"),
+        samples=Store(paths.samples / "samples.h5", "samples"),
+        gallery=load_gallery(paths.judge),
+        decode=_decoder(open_codec(settings, paths)),
+    )
+    clips = describe_clips(data)
+    evaluation = evaluate_dance(data, clips, settings.evaluate)
+    write_dance_examples(data, clips.songs, settings.evaluate.examples, examples)
+    return evaluation
+
+
+def _pictures(settings: CaptionToImage | ClassToImage, paths: Paths, examples: Path) -> Evaluation:
+    """The evaluation of a picture data set; fills `examples` as well."""
+    codec = open_codec(settings, paths)
+    data = ImageData(
+        pictures=open_content(settings, paths.manifest(settings.media_root)),
+        raw=paths.raw,
+        tokens=Store(paths.tokens, "tokens"),
+        samples=Store(paths.samples / "samples.h5", "samples"),
+        judge=load_judge(paths.judge),
+        decode=lambda tokens: codec.decode(tokens.to(device())).float().cpu(),
+    )
+    evaluation = evaluate_images(data, settings.evaluate)
+    write_image_examples(data, settings.evaluate.examples, settings.evaluate.seed, examples)
+    return evaluation
+
+
+def _decoder(codec: Codec):
+    """The codec as a function of arrays: tokens [n, L] -> waveforms [n, T]."""
+
+    @torch.inference_mode()
+    def decode(tokens: np.ndarray) -> np.ndarray:
+        return codec.decode(torch.from_numpy(tokens).to(device())).float().cpu().numpy()
+
+    return decode

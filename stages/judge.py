@@ -1,0 +1,56 @@
+"""Stage `judge`: the networks and embeddings that judge samples, apart from any model of them."""
+
+import numpy as np
+import torch
+
+from pipeline.metrics.genre import build_gallery
+from pipeline.metrics.judges import build_judge
+from pipeline.runtime import device, in_batches
+from pipeline.store import Store
+from stages.config import DanceToMusic, DatasetArgument, read_dataset
+from stages.content import Codec, open_codec
+from stages.paths import Paths
+
+DECODE_BATCH = 16
+
+
+def judge(dataset: DatasetArgument) -> None:
+    """Make the judge of a data set: it does not depend on `contrast`, and sees no sample.
+
+    In: data/DATASET/raw; for dances also codec and tokens.h5. Out: data/DATASET/judge: for dances the embeddings of the
+    training music after the codec (a gallery for genre retrieval), for pictures a classifier or an image-text matcher
+    trained on real pictures, or the published networks that DATASET.judge names; with their own held-out accuracy.
+
+    Example: cdcd judge digits
+    """
+    settings, paths = read_dataset(dataset), Paths(dataset)
+    manifest = paths.manifest(settings.media_root)
+    if not isinstance(settings, DanceToMusic):
+        facts = build_judge(settings.judge, manifest, paths.raw, paths.judge)
+        for split, found in facts.get("held_out", {}).items():
+            print(f"{dataset}: the judge on real pictures of {split}:", ", ".join(f"{key} {found[key]:.4g}" for key in found))
+        return
+    tokens, codec = Store(paths.tokens, "tokens"), open_codec(settings, paths)
+    heard = {split: [row for row in manifest.of(split) if manifest.clips[row].genre] for split in ("train", "val")}
+
+    def reconstructions(rows: list[int]):
+        for batch in in_batches(rows, DECODE_BATCH):
+            codes = tokens["tokens"][tokens.rows_of([manifest.clips[row].id for row in batch])]
+            yield from decode(codec, codes)
+
+    genres = {split: [manifest.clips[row].genre for row in rows] for split, rows in heard.items()}
+    build_gallery(
+        paths.judge,
+        settings.judge,
+        reconstructions(heard["train"]),
+        genres["train"],
+        codec.sample_rate,
+        reconstructions(heard["val"]),
+        genres["val"],
+    )
+
+
+def decode(codec: Codec, codes: np.ndarray) -> np.ndarray:
+    """Waveforms [B, T] of codes [B, L]."""
+    with torch.inference_mode():
+        return codec.decode(torch.from_numpy(codes.astype(np.int64)).to(device())).float().cpu().numpy()

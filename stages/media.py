@@ -1,0 +1,38 @@
+"""Samples as files that people hear and see: wav and video for dances, pictures for captions and classes."""
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pipeline.manifest import Manifest
+from pipeline.media.audio import reduce_noise, write_wav
+from pipeline.media.video import write_clip
+from pipeline.runtime import atomic, device
+from pipeline.store import Store
+from stages.config import DanceToMusic, Dataset
+from stages.content import Codec
+from stages.paths import Paths
+
+SHORT_SIDE = 360  # pixels of the videos that people look at
+
+
+def write_media(settings: Dataset, paths: Paths, manifest: Manifest, codec: Codec) -> int:
+    """Writes the first seed's samples of the first `sample.media` rows below samples/media; returns how many."""
+    store = Store(paths.samples / "samples.h5", "samples")
+    clips = {clip.id: clip for clip in manifest.clips}
+    count = min(settings.sample.media, len(store))
+    for row in range(count):
+        tokens = torch.from_numpy(store["tokens"][row][:1].astype(np.int64)).to(device())
+        content = codec.decode(tokens)[0].float().cpu().numpy()
+        clip, stem = clips[store.ids[row]], paths.samples / "media" / store.ids[row]
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(settings, DanceToMusic):
+            waveform = reduce_noise(content, codec.sample_rate) if settings.sample.noise_reduce else content
+            write_wav(stem.with_name(f"{stem.name}.wav"), waveform, codec.sample_rate)
+            film = stem.with_name(f"{stem.name}.mp4")
+            seconds = len(waveform) / codec.sample_rate
+            write_clip(manifest.file(clip), film, clip.start_s or 0.0, seconds, waveform, codec.sample_rate, SHORT_SIDE)
+        else:
+            with atomic(stem.with_name(f"{stem.name}.png")) as temporary:
+                Image.fromarray((content.transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)).save(temporary, "PNG")
+    return count

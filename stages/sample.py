@@ -1,0 +1,98 @@
+"""Stage `sample`: what the model makes of conditions it never saw. It reads conditions and model; content it cannot get."""
+
+import numpy as np
+import torch
+
+from pipeline.diffusion.process import MaskAndReplace
+from pipeline.diffusion.sampler import sample as draw
+from pipeline.manifest import Manifest
+from pipeline.model.network import Network, load_model
+from pipeline.negatives import inter_rows
+from pipeline.runtime import Mistake, device, fingerprint, in_batches, scratch, sha256_file, shards, torch_generator
+from pipeline.store import Store, write_store
+from pipeline.training.batches import condition_inputs
+from stages.config import DatasetArgument, Sample, read_dataset
+from stages.content import open_codec
+from stages.media import write_media
+from stages.paths import Paths, code
+from stages.train import MODEL_FILE
+
+
+def sample(dataset: DatasetArgument) -> None:
+    """Draw samples for the conditions of the test split, and of silent clips, from the full mask.
+
+    In: data/DATASET/conditions.h5, model and codec. The true content is no input: tokens.h5 is never opened here. Out:
+    data/DATASET/samples with samples.h5 (`tokens` for each seed; `shuffled`: the same under another clip's condition) and
+    media to hear or see.
+
+    Example: cdcd sample toy_dance
+    """
+    settings, paths = read_dataset(dataset), Paths(dataset)
+    manifest, conditions = paths.manifest(settings.media_root), Store(paths.conditions, "conditions")
+    network = load_model(paths.model / MODEL_FILE)
+    if network.provenance["conditions"] != conditions.provenance:
+        raise Mistake(
+            f"{paths.model} was trained on other conditions than {paths.conditions} holds; run `cdcd train {dataset}`."
+        )
+    network = network.to(device())
+    config, rows = settings.sample, rows_to_sample(manifest, conditions, settings.sample.limit)
+    partners = shuffled_partners(manifest, conditions, rows, config.seeds[0])
+    ids, partner_ids = ([manifest.clips[row].id for row in several] for several in (rows, partners))
+    work = [
+        (kind, seed, batch)
+        for kind in ("tokens", "shuffled")
+        for seed in range(len(config.seeds))
+        for batch in in_batches(list(range(len(rows))), config.batch)
+    ]
+    length = network.grid[0] * network.grid[1]
+    provenance = {**network.provenance, "model": sha256_file(paths.model / MODEL_FILE), **config.model_dump(exclude={"batch"})}
+    mark = fingerprint("sample", provenance, config.batch, sha256_file(paths.conditions), ids, *code("diffusion", "model"))
+    with scratch(mark) as folder:
+        with write_store(paths.samples / "samples.h5", "samples", ids, provenance) as store:
+            for kind in ("tokens", "shuffled"):
+                store.field(kind, (len(config.seeds), length), "uint16")
+            store.field("shuffled_from", (), "int32")
+            store.write("shuffled_from", slice(None), partners)
+
+            def generate(item: tuple) -> dict:
+                kind, seed, batch = item
+                names = ids if kind == "tokens" else partner_ids
+                numbers = conditions.rows_of([names[position] for position in batch])
+                marks = [(config.seeds[seed], kind, ids[position]) for position in batch]
+                return {"tokens": tokens_for(network, condition_inputs(conditions, numbers), config, marks)}
+
+            for (kind, seed, batch), shard in zip(work, shards(folder, work, generate, f"{dataset}: sampling")):
+                store.write(kind, (slice(batch[0], batch[-1] + 1), seed), shard["tokens"])
+        count = write_media(settings, paths, manifest, open_codec(settings, paths))
+    print(f"{dataset}: {len(rows)} conditions x {len(config.seeds)} seeds; {count} to hear or see in {paths.samples}.")
+
+
+def rows_to_sample(manifest: Manifest, conditions: Store, limit: int | None) -> list[int]:
+    """The manifest rows to sample for: test and infer rows that have conditions, at most `limit` of them, evenly spread."""
+    known = set(conditions.ids)
+    rows = [row for row in manifest.of("test", "infer") if manifest.clips[row].id in known]
+    if not rows:
+        raise Mistake("No clip of the splits test and infer has conditions, so there is nothing to sample for.")
+    if limit is None or limit >= len(rows):
+        return rows
+    return [rows[round(place)] for place in np.linspace(0, len(rows) - 1, limit)]
+
+
+def shuffled_partners(manifest: Manifest, conditions: Store, rows: list[int], seed: int) -> list[int]:
+    """For each row another one, of another genre (song, class, image), whose condition the shuffled control uses."""
+    known = set(conditions.ids)
+    others = [row for row in manifest.of("val", "test", "infer") if manifest.clips[row].id in known]
+    partners = dict(zip(others, inter_rows(list(manifest.clips), others, 1, seed)[:, 0]))
+    return [int(partners[row]) for row in rows]
+
+
+def tokens_for(network: Network, inputs: dict, config: Sample, marks: list[tuple]) -> np.ndarray:
+    """Tokens [B, L] for a batch of conditions; each row's noise comes from its own mark, so batches do not matter."""
+    place = next(network.parameters()).device
+    inputs = {name: value.to(place) for name, value in inputs.items()}
+    with torch.no_grad(), torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):
+        condition = network.encode(inputs)
+        process = MaskAndReplace(network.n_codes, network.n_steps)
+        generators = [torch_generator(*mark) for mark in marks]
+        length = network.grid[0] * network.grid[1]
+        return draw(network, process, condition, length, config.sampling, generators, grid=network.grid).cpu().numpy()

@@ -1,0 +1,113 @@
+"""Stage `train`: the denoiser and its condition encoders."""
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.diffusion.contrast import parse_setting
+from pipeline.history import write_history
+from pipeline.model.network import CaptionInputs, ClassInputs, DanceInputs, build_network, load_model, save_model
+from pipeline.runtime import Mistake, atomic, device, fingerprint, home, scratch, sha256_file, write_json
+from pipeline.store import Store
+from pipeline.training.batches import TrainingBatches
+from pipeline.training.distributed import process_group, wait_for_all
+from pipeline.training.loop import train_network
+from stages.config import DatasetArgument, read_contrast, read_dataset
+from stages.content import token_grid
+from stages.paths import Paths, code
+
+MODEL_FILE = "model.safetensors"
+
+
+def train(dataset: DatasetArgument) -> None:
+    """Train the diffusion model of a data set with the `contrast` of params.yaml.
+
+    In: data/DATASET/conditions.h5, tokens.h5 and negatives.h5. Out: data/DATASET/model with model.safetensors (the
+    averaged weights) and history.csv. Killed, it goes on from its last checkpoint; on several GPUs, start it with
+    `torchrun --nproc_per_node N -m stages train DATASET`.
+
+    Example: cdcd train toy_dance
+    """
+    settings, setting, paths = read_dataset(dataset), read_contrast(), Paths(dataset)
+    tokens, conditions = Store(paths.tokens, "tokens"), Store(paths.conditions, "conditions")
+    negatives, manifest = Store(paths.negatives, "negatives"), paths.manifest(settings.media_root)
+    negatives.expect(codec=tokens.provenance["codec"])
+    config = settings.train
+    kinds = tuple(term.kind for term in parse_setting(setting))
+    usable = set(tokens.ids) & set(conditions.ids)
+    rows = {
+        split: [manifest.clips[row].id for row in manifest.of(split) if manifest.clips[row].id in usable]
+        for split in ("train", "val")
+    }
+    if not rows["train"]:
+        raise Mistake(f"{dataset}: no training clip has both conditions and tokens; see data/{dataset}/raw/skipped.csv.")
+    network = build_network(
+        config.model,
+        facts(conditions),
+        n_codes=tokens.provenance["n_codes"],
+        grid=token_grid(settings, np.empty(tokens["tokens"].shape)),
+        n_steps=config.diffusion_steps,
+        seed=config.seed,
+    )
+    if config.init is not None:
+        start_from(network, Path(config.init))
+    inputs = [sha256_file(path) for path in (paths.tokens, paths.conditions, paths.negatives)]
+    init = sha256_file(Path(config.init)) if config.init else None
+    mark = fingerprint("train", config, setting, inputs, init, *code("diffusion", "model", "conditions", "training"))
+    with process_group() as (rank, world), scratch(mark) if rank == 0 else nullcontext(home() / "scratch" / mark) as folder:
+        batches = {
+            split: TrainingBatches(
+                tokens,
+                conditions,
+                negatives,
+                rows[split],
+                kinds if split == "train" else (),
+                config.batch_size,
+                config.seed,
+                rank,
+                world,
+            )
+            for split in rows
+            if rows[split]
+        }
+        history = train_network(network, config, setting, batches["train"], batches.get("val"), folder, device(), rank, world)
+        wait_for_all()
+        if rank == 0:
+            provenance = {"contrast": setting, "codec": tokens.provenance["codec"], "conditions": conditions.provenance}
+            with atomic(paths.model) as temporary:
+                temporary.mkdir()
+                save_model(network.cpu(), temporary / MODEL_FILE, provenance)
+                write_history(temporary / "history.csv", history)
+                write_json(temporary / "about.json", {"parameters": sum(p.numel() for p in network.parameters()), **provenance})
+    if rank == 0:
+        print(f"{dataset}: {setting}, {config.steps} steps, loss {history[-1]['main']:.3f} nats a token (history.csv).")
+
+
+def start_from(network, path: Path) -> None:
+    """Gives `network` the weights of a model trained here; raises Mistake when it has another architecture."""
+    try:
+        network.load_state_dict(load_model(path).state_dict())
+    except RuntimeError as error:
+        raise Mistake(
+            f"train.init {path} does not fit the model of params.yaml: {str(error).splitlines()[1].strip()}."
+        ) from None
+
+
+def facts(conditions: Store) -> DanceInputs | CaptionInputs | ClassInputs:
+    """What the network must know of its inputs, read off the store of conditions."""
+    about = conditions.provenance
+    match about["task"]:
+        case "dance":
+            return DanceInputs(
+                pose=about["pose"],
+                n_frames=conditions["motion"].shape[1],
+                visual_numbers=conditions["visual"].shape[2],
+                n_genres=len(about["genres"]),
+            )
+        case "caption" if "clip_text" in about["inputs"]:
+            return CaptionInputs(vocabulary=None, clip_size=conditions["clip_text"].shape[2:])
+        case "caption":
+            return CaptionInputs(vocabulary=tuple(about["vocabulary"]), clip_size=None)
+        case "class":
+            return ClassInputs(n_classes=len(about["classes"]))
