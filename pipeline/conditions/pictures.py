@@ -12,8 +12,6 @@ from pipeline.params import Section
 from pipeline.runtime import Mistake, device, progress, sha256_file
 from pipeline.store import write_store
 
-CAPTIONS_AT_ONCE = 256
-
 
 class ExtractCaptions(Section):
     """Captions as `bpe` tokens (for a text encoder learned with the model) or as frozen `clip` features.
@@ -39,24 +37,25 @@ def extract_captions(config: ExtractCaptions, manifest: Manifest, raw: Path, pat
     """
     captions = [captions_of(clip, raw)[: config.per_picture] for clip in manifest.clips]
     most = max(map(len, captions))
-    clip = None
+    tower = None
     if config.text == "clip":
         if config.weights is None:
-            raise Mistake("extract.text is clip, but extract.weights is null; fetch them with `cdcd weights get clip-vit-b32`.")
-        clip = ClipText.load(Path(config.weights)).to(device())
+            raise Mistake("extract.text is clip, but extract.weights is null; fetch them with `cdcd weights get clip`.")
+        tower = ClipText.load(Path(config.weights)).to(device())
     texts = tokenise([caption for several in captions for caption in several])
+    in_training = np.repeat([clip.split == "train" for clip in manifest.clips], [len(several) for several in captions])
     provenance = {
         "task": "caption",
-        "inputs": ["clip_text" if clip else "text"],
-        "extractor": "clip ViT-B/32" if clip else "clip bpe",
-        "weights": sha256_file(Path(config.weights)) if clip else None,
-        "truncated": texts.truncated,
-        "vocabulary": sorted({int(token) for token in np.unique(texts.tokens)} - {0}),
+        "inputs": ["clip_text" if tower else "text"],
+        "extractor": "clip ViT-B/32" if tower else "clip bpe",
+        "weights": sha256_file(Path(config.weights)) if tower else None,
+        "captions_cut": texts.n_cut,
+        "vocabulary": sorted(set(texts.tokens[in_training].unique().tolist()) - {0}),
     }
     with write_store(path, "conditions", manifest.ids, provenance) as store:
         store.field("captions", (), "int32")
         store.field("text", (most, 77), "int32")
-        if clip:
+        if tower:
             store.field("clip_text", (most, 77, 512), "float16")
         first = 0
         for row, several in enumerate(progress(captions, "captions")):
@@ -64,9 +63,9 @@ def extract_captions(config: ExtractCaptions, manifest: Manifest, raw: Path, pat
             first += len(several)
             padding = [(0, most - len(several)), (0, 0)]
             store.write("captions", row, len(several))
-            store.write("text", row, np.pad(tokens, padding))
-            if clip:
-                store.write("clip_text", row, np.pad(clip.features(tokens), [*padding, (0, 0)]))
+            store.write("text", row, np.pad(tokens.numpy(), padding))
+            if tower:
+                store.write("clip_text", row, np.pad(tower.features(tokens.to(device())).cpu().numpy(), [*padding, (0, 0)]))
     return provenance
 
 
