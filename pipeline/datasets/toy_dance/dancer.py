@@ -16,6 +16,10 @@ JOINTS = (
     "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
 )  # fmt: skip
 HEAD_RADIUS = 0.1
+LIMBS = {
+    "torso": 0.29, "neck": 0.14, "shoulder": 0.115, "upper_arm": 0.165, "forearm": 0.155,
+    "hip": 0.07, "thigh": 0.24, "shin": 0.23,
+}  # fmt: skip
 C = {name: column for column, name in enumerate(CONTROLS)}
 
 
@@ -65,7 +69,8 @@ def _controls(song: Song, times: np.ndarray, noise: Noise, rng: np.random.Genera
         for number, name in enumerate(poses):
             beat = 4 * bar + number * 4 / len(poses)
             if rng.random() > noise.missed:
-                keys.append((beat * beat_s + late + rng.normal(0, noise.timing_s), size * _pose(name) * rng.normal(1, noise.size)))
+                time_s = beat * beat_s + late + rng.normal(0, noise.timing_s)
+                keys.append((time_s, size * _pose(name) * rng.normal(1, noise.size)))
             if rng.random() < noise.extra:
                 keys.append(((beat + rng.uniform(0.2, 0.8)) * beat_s, size * _pose(name) * rng.uniform(0.3, 0.8)))
         for beat, strength in song.hits:
@@ -120,8 +125,7 @@ def _wander(length: int, scale: float, rng: np.random.Generator) -> np.ndarray:
 
 def _limbs(rng: np.random.Generator) -> dict[str, float]:
     """One dancer's proportions, in body heights."""
-    mean = {"torso": 0.29, "neck": 0.14, "upper_arm": 0.165, "forearm": 0.155, "thigh": 0.24, "shin": 0.23, "shoulder": 0.115, "hip": 0.07}
-    return {name: length * rng.uniform(0.9, 1.1) for name, length in mean.items()}
+    return {name: length * rng.uniform(0.9, 1.1) for name, length in LIMBS.items()}
 
 
 def _skeleton(controls: np.ndarray, limbs: dict[str, float]) -> np.ndarray:
@@ -133,7 +137,8 @@ def _skeleton(controls: np.ndarray, limbs: dict[str, float]) -> np.ndarray:
     leg = limbs["thigh"] + limbs["shin"]
     pelvis = np.stack([k["hip_x"], np.clip(0.97 * leg - k["crouch"], 0.5 * leg, 0.995 * leg) + 0.03, zero], 1)
     spine = _unit(np.stack([np.sin(k["lean_x"]), np.cos(k["lean_x"]) * np.cos(k["lean_z"]), np.sin(k["lean_z"])], 1))
-    across = np.stack([np.cos(k["turn"]), -np.sin(k["lean_x"]) * np.cos(k["turn"]), -np.sin(k["turn"])], 1)
+    across = np.stack([np.cos(k["turn"]), zero, -np.sin(k["turn"])], 1)
+    across = _unit(across - (across * spine).sum(1, keepdims=True) * spine)
     forward = np.cross(across, spine)
     neck = pelvis + limbs["torso"] * spine
 
@@ -158,7 +163,8 @@ def _skeleton(controls: np.ndarray, limbs: dict[str, float]) -> np.ndarray:
         hip = pelvis + sign * limbs["hip"] * across
         joints[:, 11 + side] = hip
         ankle = np.stack([sign * 1.2 * limbs["hip"] + k[foot_x], 0.03 + np.maximum(k[foot_y], 0), 0.02 + zero], 1)
-        joints[:, 13 + side], joints[:, 15 + side] = _leg(hip, ankle, limbs["thigh"], limbs["shin"], sign * 0.35 * across + forward)
+        bend = sign * 0.35 * across + forward
+        joints[:, 13 + side], joints[:, 15 + side] = _leg(hip, ankle, limbs["thigh"], limbs["shin"], bend)
     return joints
 
 
@@ -169,7 +175,7 @@ def _bone(angle: np.ndarray, reach: np.ndarray, outwards: np.ndarray, spine: np.
 
 
 def _leg(hip: np.ndarray, ankle: np.ndarray, thigh: float, shin: float, bend: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Knee and ankle [T, 3] of a leg from `hip` to `ankle` whose knee points along `bend`; the ankle is drawn in if out of reach."""
+    """Knee and ankle [T, 3] of a leg from `hip` whose knee points along `bend`; an ankle out of reach is drawn in."""
     line = ankle - hip
     length = np.linalg.norm(line, axis=1, keepdims=True)
     reach = np.minimum(length, 0.999 * (thigh + shin))

@@ -58,7 +58,8 @@ def check(config: ToyDance) -> list[str]:
 def prepare(config: ToyDance, raw: Path) -> list[tuple[str, str]]:
     """The files left out (none); makes every clip into `raw`/media and writes `raw`/manifest.csv.
 
-    Each clip depends on the seed and its own place alone, so a killed run goes on with the missing clips and ends with the same bytes.
+    Each clip depends on the settings and its own place alone, so a killed run goes on with the missing clips and ends with
+    the same bytes.
     """
     takes = list(plan(config))
     with scratch(fingerprint("toy_dance", config, Path(__file__).parent, Path(video.__file__))) as unfinished:
@@ -72,14 +73,13 @@ def prepare(config: ToyDance, raw: Path) -> list[tuple[str, str]]:
             media.mkdir()
             for take in takes:
                 shutil.copyfile(unfinished / f"{take.id}.mp4", media / f"{take.id}.mp4")
-        write_manifest(
-            raw / "manifest.csv",
-            [
-                Clip(take.id, f"media/{take.id}.mp4", take.split, 0.0, config.clip_seconds, f"{take.genre}{take.digit}", take.genre)
-                for take in takes
-            ],
-        )
+        write_manifest(raw / "manifest.csv", [_row(config, take) for take in takes])
     return []
+
+
+def _row(config: ToyDance, take: Take) -> Clip:
+    song = f"{take.genre}{take.digit}"
+    return Clip(take.id, f"media/{take.id}.mp4", take.split, 0.0, config.clip_seconds, song=song, genre=take.genre)
 
 
 def plan(config: ToyDance) -> Iterator[Take]:

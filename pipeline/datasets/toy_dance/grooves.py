@@ -8,7 +8,8 @@ class Groove:
     """The music of one genre.
 
     Patterns are sixteen sixteenth-notes of one 4/4 bar: `X` loud, `x` soft, `.` silent; a song picks one of the variants.
-    Roots are semitones above the key, one a bar. `swing` is where the second of two eighths falls in its beat (0.5 straight, 0.67 triplet).
+    Roots are semitones above the key, one a bar. `swing` is where the second of two eighths falls in its beat: 0.5 is
+    straight, 0.67 a triplet.
     """
 
     kicks: tuple[str, ...]

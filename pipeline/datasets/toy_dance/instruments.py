@@ -1,6 +1,7 @@
 """The sounds that toy songs are made of: a kick, a snare, a hat and additive tones, as short mono float32 arrays.
 
-Everything is clean and percussive on purpose: strong onsets, few partials, no reverb, so that a narrow VQ-VAE can learn it in minutes.
+Everything is clean and percussive on purpose: strong onsets, few partials, no reverb, so that a narrow VQ-VAE can learn it
+in minutes.
 """
 
 import numpy as np
@@ -46,12 +47,14 @@ def hat(sample_rate: int, seconds: float, hz: float, rng: np.random.Generator) -
 
 
 def tone(sample_rate: int, hz: float, seconds: float, timbre: str, attack: float, decay: float) -> np.ndarray:
-    """A pitched note [n] of the given timbre: rises over `attack` seconds, falls with time constant `decay`, fades over `attack`."""
+    """A pitched note [n] of the given timbre: rises within `attack` seconds, decays with a time constant, fades."""
     t = np.arange(int(seconds * sample_rate)) / sample_rate
     wave = np.zeros(t.size)
+    dull, fade = np.exp(-t / (6 * decay)), np.ones(t.size)  # higher partials die sooner
     for number, amplitude in enumerate(HARMONICS[timbre], start=1):
         if amplitude and number * hz < 0.45 * sample_rate:
-            wave += amplitude * np.sin(2 * np.pi * number * hz * t) * np.exp(-t * (number - 1) / (6 * decay))
+            wave += amplitude * np.sin(2 * np.pi * number * hz * t) * fade
+        fade = fade * dull
     return _finish(wave * np.minimum(1, np.minimum(t, t[-1] - t) / attack) * np.exp(-t / decay), sample_rate)
 
 

@@ -1,7 +1,8 @@
 """The seventeen coloured dots on the toy dancer's joints, and how to read them back from the pixels of a decoded video.
 
-The colours are evenly spaced along the most saturated hues, and everything else in the pictures is nearly grey. Compression, 4:2:0
-sampling and soft rims make a marker's colour paler or darker but hardly turn its hue: so a pixel's hue alone says whose it is.
+The colours are evenly spaced along the most saturated hues, and everything else in the pictures is nearly grey. Compression,
+4:2:0 sampling and soft rims make a marker's colour paler or darker but hardly turn its hue: so a pixel's hue alone says whose
+it is.
 """
 
 from functools import cache
@@ -29,7 +30,7 @@ _BITS = 6  # per colour channel in the lookup table
 def read_markers(frames: np.ndarray) -> np.ndarray:
     """Joints [T, 17, 3] (x and y in pixels, confidence 0 or 1) of the toy's dancer in `frames` [T, H, W, 3] uint8 RGB.
 
-    A marker that is hidden, or too small to trust, has x = y = confidence = 0. Pixel (row 0, column 0) has its centre at (0, 0).
+    A marker that is hidden, or too small to trust, has x = y = confidence = 0. The centre of the first pixel is (0, 0).
     """
     n_frames, height, width, _ = frames.shape
     drop = 8 - _BITS

@@ -33,7 +33,8 @@ class Camera:
 
 def render(joints: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Frames [T, size, size, 3] uint8 RGB of joints [T, 17, 3] with a camera, a background and clothes drawn from `rng`,
-    and the markers' true pixels [T, 17, 2], in the coordinates of `markers.read_markers`."""
+    and the markers' true pixels [T, 17, 2], in the coordinates of `markers.read_markers`.
+    """
     camera = _camera(len(joints), size, rng)
     pixels, depth = camera.project(joints)
     frames = _background(camera, size, rng)
@@ -77,7 +78,9 @@ def _background(camera: Camera, size: int, rng: np.random.Generator) -> np.ndarr
 
 
 def _drifter(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float, tuple[int, int, int]]:
-    return rng.uniform(0, size, 2), rng.normal(0, 0.006 * size, 2), size * rng.uniform(0.03, 0.08), tuple(map(int, _greyish(rng, 30, 220, 12)))
+    """Where a disc starts, how far it moves a frame, its radius (all in pixels) and its colour."""
+    place, speed = rng.uniform(0, size, 2), rng.normal(0, 0.006 * size, 2)
+    return place, speed, size * rng.uniform(0.03, 0.08), _shade(_greyish(rng, 30, 220, 12), 1.0)
 
 
 def _greyish(rng: np.random.Generator, low: float, high: float, tint: float) -> np.ndarray:
@@ -92,18 +95,16 @@ def _draw(frame: np.ndarray, at: np.ndarray, near: np.ndarray, scale: float, siz
     parts += [(near[[5, 6, 11, 12]].mean(), "torso", (5, 6, 11, 12)), (near[[3, 4]].mean() + 0.1, "head", (3, 4, 0, 1, 2))]
     for _, name, chain in sorted(parts):
         if name == "torso":
-            outline = at[[5, 6, 12, 11]]
-            cv2.polylines(frame, [_fixed(outline)], True, _shade(clothes["shirt"], 1.0), _width(0.075, scale), cv2.LINE_AA, _SHIFT)
-            cv2.fillPoly(frame, [_fixed(outline)], _shade(clothes["shirt"], 1.0), cv2.LINE_AA, _SHIFT)
-            neck = np.array([outline[:2].mean(axis=0), head])
-            cv2.polylines(frame, [_fixed(neck)], False, _shade(clothes["skin"], 0.8), _width(0.05, scale), cv2.LINE_AA, _SHIFT)
+            outline, shirt = at[[5, 6, 12, 11]], _shade(clothes["shirt"], 1.0)
+            _line(frame, outline, 0.075 * scale, shirt, closed=True)
+            cv2.fillPoly(frame, [_fixed(outline)], shirt, cv2.LINE_AA, _SHIFT)
+            _line(frame, np.array([outline[:2].mean(axis=0), head]), 0.05 * scale, _shade(clothes["skin"], 0.8))
         elif name == "head":
             _disc(frame, head, HEAD_RADIUS * scale, _shade(clothes["skin"], 1.0))
             chain = [joint for joint in chain if near[joint] > near[[3, 4]].mean() - 0.5 * HEAD_RADIUS]
         else:
             cloth, width = ("trousers", 0.062) if "leg" in name else ("shirt", 0.048)
-            shade = 0.85 if name.startswith("left") else 0.7
-            cv2.polylines(frame, [_fixed(at[list(chain)])], False, _shade(clothes[cloth], shade), _width(width, scale), cv2.LINE_AA, _SHIFT)
+            _line(frame, at[list(chain)], width * scale, _shade(clothes[cloth], 0.85 if name.startswith("left") else 0.7))
         for joint in chain:
             _disc(frame, at[joint], MARKER_RADIUS * size, tuple(map(int, COLOURS[joint])))
 
@@ -112,8 +113,8 @@ def _shade(colour: np.ndarray, light: float) -> tuple[int, int, int]:
     return tuple(int(channel) for channel in colour * light)
 
 
-def _width(share: float, scale: float) -> int:
-    return max(1, round(share * scale))
+def _line(frame: np.ndarray, points: np.ndarray, width: float, colour: tuple[int, int, int], closed: bool = False) -> None:
+    cv2.polylines(frame, [_fixed(points)], closed, colour, max(1, round(width)), cv2.LINE_AA, _SHIFT)
 
 
 def _disc(frame: np.ndarray, at: np.ndarray, radius: float, colour: tuple[int, int, int]) -> None:
