@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from pipeline.datasets.archives import GIB, fetch_archive
 from pipeline.datasets.captions import CAPTIONS, tidy, write_captions
 from pipeline.datasets.listing import (
     Folder,
@@ -24,26 +25,23 @@ from pipeline.datasets.listing import (
 )
 from pipeline.datasets.probe import header_trouble, picture_trouble
 from pipeline.datasets.segments import hold_out
-from pipeline.fetch import fetch
 from pipeline.manifest import Clip, write_manifest
-from pipeline.media.archive import unpack
 from pipeline.params import Section
 from pipeline.runtime import Mistake, progress
 
 ADDRESS = "http://images.cocodataset.org"
-GIB = 2**30
 PICTURES = {2014: {"train": 82_783, "test": 40_504}, 2017: {"train": 118_287, "test": 5_000}}
 # The host states no digests; these MD5 are the ones that widely used download scripts check.
 ARCHIVES = {
     2014: {
         "annotations/annotations_trainval2014.zip": None,
-        "zips/train2014.zip": "md5:0da8c0bd3d6becc4dcb32757491aca88",
-        "zips/val2014.zip": "md5:a3d79f5ed8d289b7a7554ce06a5782b3",
+        "zips/train2014.zip": "0da8c0bd3d6becc4dcb32757491aca88",
+        "zips/val2014.zip": "a3d79f5ed8d289b7a7554ce06a5782b3",
     },
     2017: {
-        "annotations/annotations_trainval2017.zip": "md5:f4bbac642086de4f52a3fdda2de5fa2c",
-        "zips/train2017.zip": "md5:cced6f7f71b7629ddf16f17bbcfab6b2",
-        "zips/val2017.zip": "md5:442b8da7639aecaf257c1dceb8ba8c80",
+        "annotations/annotations_trainval2017.zip": "f4bbac642086de4f52a3fdda2de5fa2c",
+        "zips/train2017.zip": "cced6f7f71b7629ddf16f17bbcfab6b2",
+        "zips/val2017.zip": "442b8da7639aecaf257c1dceb8ba8c80",
     },
 }
 
@@ -123,10 +121,7 @@ def _read(config: Coco) -> tuple[list[Clip], dict[str, list[str]], list[tuple[st
 
 def _fetch(config: Coco) -> None:
     """Fetches and unpacks the archives whose folder is not there yet."""
-    for archive, digest in ARCHIVES[config.year].items():
-        path = config.media_root / Path(archive).name
-        holds = f"annotations/captions_val{config.year}.json" if archive.startswith("annotations") else path.stem
+    for archive, md5 in ARCHIVES[config.year].items():
+        holds = f"annotations/captions_val{config.year}.json" if archive.startswith("annotations") else Path(archive).stem
         if not (config.media_root / holds).exists():
-            fetch(f"{ADDRESS}/{archive}", path, digest)
-            unpack(path, config.media_root, max_bytes=40 * GIB)
-            path.unlink()
+            fetch_archive(f"{ADDRESS}/{archive}", config.media_root, 40 * GIB, md5=md5)

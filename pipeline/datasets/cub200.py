@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from pipeline.datasets.archives import GIB, fetch_archive
 from pipeline.datasets.captions import CAPTIONS, read_lines, write_captions
 from pipeline.datasets.listing import (
     Folder,
@@ -23,7 +24,6 @@ from pipeline.datasets.listing import (
 )
 from pipeline.datasets.probe import header_trouble, picture_trouble
 from pipeline.datasets.segments import hold_out
-from pipeline.fetch import fetch
 from pipeline.manifest import Clip, write_manifest
 from pipeline.media.archive import unpack
 from pipeline.params import Section
@@ -32,7 +32,6 @@ from pipeline.unpickle import load_pickle
 
 PICTURES = {"train": 8855, "test": 2933}
 CAPTIONS_A_PICTURE = 10
-GIB = 2**30
 URL = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
 MD5 = "97eceeb196236b17998738112f37df78"
 IMAGES = ("CUB_200_2011/images", "images", "birds/CUB_200_2011/images")
@@ -58,7 +57,7 @@ class Cub200(Section):
 def prepare(config: Cub200, raw: Path) -> list[tuple[str, str]]:
     """The files left out and why; writes the manifest, all captions and the listing of the pictures into `raw`."""
     if config.source == "official" and not any((config.media_root / name).exists() for name in IMAGES):
-        fetch(URL, config.media_root / "CUB_200_2011.tgz", f"md5:{MD5}")
+        fetch_archive(URL, config.media_root, 8 * GIB, md5=MD5)
     _unpack_archives(config.media_root)
     clips, captions, skipped = _read(config)
     clips, faulty = without_faulty(clips, config.media_root, header_trouble)

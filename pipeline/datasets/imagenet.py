@@ -1,7 +1,7 @@
 """`imagenet`: ILSVRC 2012, a thousand classes, from a local copy.
 
 The published validation pictures are the test split here, as in the paper. Pictures can be held out of training for
-validation. A row's label is its class's WordNet number; `classes.json` in `raw` gives the class numbers.
+validation. A row's label is its class's WordNet number: in alphabetical order these are the usual classes 0..999.
 """
 
 import json
@@ -25,7 +25,7 @@ from pipeline.datasets.segments import hold_out
 from pipeline.manifest import Clip, write_manifest
 from pipeline.media.image import EXTENSIONS
 from pipeline.params import Section
-from pipeline.runtime import Mistake, progress, write_json
+from pipeline.runtime import Mistake, progress
 
 PICTURES = {"train": 1_281_167, "test": 50_000}
 _CLASS = re.compile(r"n\d{8}")
@@ -43,12 +43,11 @@ class Imagenet(Section):
 
 
 def prepare(config: Imagenet, raw: Path) -> list[tuple[str, str]]:
-    """The files left out and why; writes the manifest, the class numbers and the listing of the pictures into `raw`."""
+    """The files left out and why; writes the manifest and the listing of the pictures into `raw`."""
     clips, skipped = _read(config)
     clips, faulty = without_faulty(clips, config.media_root, header_trouble)
     require(clips, skipped + faulty)
     write_manifest(raw / "manifest.csv", clips)
-    write_json(raw / "classes.json", class_numbers(config.media_root))
     write_listing(raw, clips, config.media_root)
     return skipped + faulty
 
@@ -65,7 +64,7 @@ def check(config: Imagenet) -> list[str]:
 
 
 def class_numbers(root: Path) -> dict[str, int]:
-    """The number 0..999 of each WordNet class; raises Mistake when imagenet_class_index.json is not what its name says."""
+    """The published number 0..999 of each WordNet class; raises Mistake when imagenet_class_index.json is damaged."""
     path = root / "imagenet_class_index.json"
     existing(path, "download.media_root", "it maps class numbers to WordNet names, as in Keras and torchvision tutorials")
     try:

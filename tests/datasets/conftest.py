@@ -36,7 +36,7 @@ def write_dance() -> Callable[[Path, float], None]:
 
 
 class RangeHandler(SimpleHTTPRequestHandler):
-    """Serves a folder; answers ranges, and cuts the first answer to `cut`.bin short."""
+    """Serves a folder; answers ranges, and breaks the first answer off for names in `cut_short`."""
 
     cut_short: set[str] = set()
 
@@ -54,11 +54,13 @@ class RangeHandler(SimpleHTTPRequestHandler):
             self.send_error(416)
             return
         self.send_response(206 if start else 200)
+        self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.send_header("Content-Length", str(len(content) - start))
         self.send_header("Content-Type", "text/html" if path.suffix == ".html" else "application/octet-stream")
         self.end_headers()
-        stop = len(content) // 2 if path.name in self.cut_short and not start else len(content)
-        self.wfile.write(content[start:stop])
+        breaks_off = path.name in self.cut_short
+        self.cut_short.discard(path.name)
+        self.wfile.write(content[start : start + len(content) // 2 if breaks_off else None])
 
 
 @pytest.fixture
