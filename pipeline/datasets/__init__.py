@@ -1,0 +1,1 @@
+"""One module a data set: each brings its own to media and one manifest."""
