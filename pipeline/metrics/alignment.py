@@ -21,6 +21,16 @@ SMOOTHING_SECONDS = 0.05
 PROMINENCE = 0.1
 
 
+def as_positions(motion: np.ndarray) -> np.ndarray:
+    """Where the joints of a stored motion are, [T, J, D]: image coordinates of keypoints [T, J, 3] or [T, 3 J], without their
+    scores; of SMPL's 219 numbers the 24 rotation matrices, whose change is the joints' turning.
+    """
+    motion = np.asarray(motion)
+    if motion.ndim == 2 and motion.shape[1] == 219:
+        return motion[:, 3:].reshape(len(motion), 24, 9)
+    return motion.reshape(len(motion), -1, 3)[..., :2]
+
+
 def motion_speed(positions: np.ndarray, fps: float) -> np.ndarray:
     """The mean speed of the joints between frames, [T - 1], smoothed over 50 ms; `positions` is [T, J, D] in any unit."""
     positions = np.asarray(positions, dtype=np.float64)

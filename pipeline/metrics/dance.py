@@ -30,12 +30,12 @@ class Heard:
 
 @dataclass(frozen=True)
 class Clips:
-    """The clips of an evaluation, in order. `heard` is their true music; it and `genres` are None where there is none."""
+    """The clips of an evaluation, in order, all of one length. `heard` is their true music; it and `genres` may be missing."""
 
     ids: list[str]
     songs: list[str]
     genres: list[str] | None
-    durations: list[float]
+    seconds: float
     accents: list[np.ndarray]
     heard: list[Heard] | None
 
@@ -75,8 +75,8 @@ def _compare(figures: Figures, clips: Clips, rows: list[list[Heard]], protocols:
 
 
 def _counts(clips: Clips, heard: list[Heard], protocol: Protocol) -> np.ndarray:
-    onsets = zip(clips.heard, heard, clips.durations, strict=True)
-    return np.array([bin_counts(a.onsets[protocol], b.onsets[protocol], length, protocol) for a, b, length in onsets])
+    pairs = zip(clips.heard, heard, strict=True)
+    return np.array([bin_counts(a.onsets[protocol], b.onsets[protocol], clips.seconds, protocol) for a, b in pairs])
 
 
 def _each(rows: list[list[Heard]], figure) -> np.ndarray:

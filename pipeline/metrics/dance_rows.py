@@ -12,10 +12,11 @@ from functools import cached_property
 
 import numpy as np
 
+from pipeline.content import Sound
 from pipeline.manifest import Manifest
-from pipeline.media.audio import read_audio, reduce_noise
+from pipeline.media.audio import reduce_noise
 from pipeline.metrics import controls
-from pipeline.metrics.alignment import kinematic_accents
+from pipeline.metrics.alignment import as_positions, kinematic_accents
 from pipeline.metrics.beats import Protocol
 from pipeline.metrics.bootstrap import draw_weights
 from pipeline.metrics.copying import nearest_training_item
@@ -48,16 +49,29 @@ class EvaluateDance(Section):
 
 @dataclass(frozen=True)
 class DanceData:
-    """What an evaluation reads. `decode`: tokens [n, L] -> waveforms [n, T] at `sample_rate`; `fps`: of the motion."""
+    """What an evaluation reads. `music` reads true waveforms, `decode` turns tokens [n, L] into waveforms [n, T] as long."""
 
-    manifest: Manifest
+    music: Sound
     tokens: Store
     conditions: Store
     samples: Store
     gallery: Gallery
     decode: Callable[[np.ndarray], np.ndarray]
-    sample_rate: int
-    fps: float
+
+    @property
+    def manifest(self) -> Manifest:
+        """The data set's clips."""
+        return self.music.manifest
+
+    @property
+    def sample_rate(self) -> int:
+        """Of all waveforms."""
+        return self.music.sample_rate
+
+    @property
+    def seconds(self) -> float:
+        """The length of a clip."""
+        return self.music.seconds
 
     @cached_property
     def numbers(self) -> list[int]:
@@ -78,22 +92,16 @@ class DanceData:
 
     def true_music(self, number: int) -> np.ndarray:
         """The recorded music [T] of a manifest row."""
-        clip = self.manifest.clips[number]
-        return read_audio(self.manifest.file(clip), self.sample_rate, clip.start_s or 0.0, clip.duration_s)
+        return self.music.read([number])[0].numpy()
 
     def decoded(self, tokens: np.ndarray) -> Iterator[np.ndarray]:
         """The waveforms [T] of `tokens` [n, L], a few decoded at a time."""
         for start in range(0, len(tokens), DECODE_BATCH):
             yield from np.asarray(self.decode(tokens[start : start + DECODE_BATCH].astype(np.int64)))
 
-    def duration(self, number: int) -> float:
-        """The length of a clip in seconds."""
-        return self.manifest.clips[number].duration_s or len(self.true_music(number)) / self.sample_rate
 
-
-def evaluate_dance(data: DanceData, settings: EvaluateDance) -> Evaluation:
-    """Every line of the tables for the dance task, and the remarks needed to read them."""
-    clips = describe_clips(data)
+def evaluate_dance(data: DanceData, clips: Clips, settings: EvaluateDance) -> Evaluation:
+    """Every line of the tables for the dance task, and the remarks needed to read them; `clips` by `describe_clips`."""
     weights = draw_weights(clips.songs, settings.bootstrap_draws, numpy_generator(settings.seed, "bootstrap"))
     results, lines = [], []
     for row, heard, extra in _rows(data, settings, clips):
@@ -114,8 +122,8 @@ def describe_clips(data: DanceData) -> Clips:
         ids=[clip.id for clip in chosen],
         songs=[clip.song or clip.id for clip in chosen],
         genres=genres if all(genres) and len(set(data.gallery.genres)) > 1 else None,
-        durations=[data.duration(number) for number in data.numbers],
-        accents=[kinematic_accents(positions[..., :2], data.fps) for positions in motion],
+        seconds=data.seconds,
+        accents=[kinematic_accents(as_positions(frames), data.conditions.provenance["fps"]) for frames in motion],
         heard=_heard(data, map(data.true_music, data.numbers), "ground truth") if data.have_music else None,
     )
 
@@ -141,17 +149,14 @@ def _rows(data: DanceData, settings: EvaluateDance, clips: Clips) -> Iterator[tu
 
 
 def _knowing_nothing(data: DanceData, settings: EvaluateDance, clips: Clips, n_seeds: int) -> Iterator[tuple]:
-    rate = data.sample_rate
-    for row, sound in (
-        ("metronome", lambda length: controls.metronome(length, rate, settings.metronome_bpm)),
-        ("silence", lambda length: controls.silence(length, rate)),
-    ):
-        by_length = {length: listen(sound(length), rate, data.gallery.embed) for length in set(clips.durations)}
-        yield row, [[by_length[length] for length in clips.durations]], {}
+    shape, n_clips = (data.seconds, data.sample_rate), len(clips.ids)
+    fixed = {"metronome": controls.metronome(*shape, settings.metronome_bpm), "silence": controls.silence(*shape)}
+    for row, sound in fixed.items():
+        yield row, [[listen(sound, data.sample_rate, data.gallery.embed)] * n_clips], {}
     noises = []
     for seed in range(n_seeds):
         generator = numpy_generator(settings.seed, "noise", seed)
-        noises.append(_heard(data, (controls.noise(length, rate, generator) for length in clips.durations), "noise"))
+        noises.append(_heard(data, (controls.noise(*shape, generator) for _ in clips.ids), "noise"))
     yield "noise", noises, {}
 
 

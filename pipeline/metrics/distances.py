@@ -4,7 +4,6 @@ KAD is unbiased at any sample size; FAD of a few hundred clips mostly measures h
 """
 
 import numpy as np
-from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist, pdist
 
 KAD_SCALE = 100.0
@@ -36,5 +35,5 @@ def frechet_audio_distance(reference: np.ndarray, generated: np.ndarray) -> floa
         return float("nan")
     covariance = [np.atleast_2d(np.cov(x, rowvar=False)) for x in (reference, generated)]
     mean = np.asarray(reference).mean(axis=0) - np.asarray(generated).mean(axis=0)
-    cross = sqrtm(covariance[0] @ covariance[1])
-    return float(mean @ mean + np.trace(covariance[0]) + np.trace(covariance[1]) - 2 * np.trace(cross).real)
+    cross = np.sqrt(np.linalg.eigvals(covariance[0] @ covariance[1]).real.clip(0)).sum()
+    return float(mean @ mean + np.trace(covariance[0]) + np.trace(covariance[1]) - 2 * cross)

@@ -13,7 +13,6 @@ import numpy as np
 
 from pipeline.media.video import EXTENSIONS, read_frames, write_video
 from pipeline.metrics.beats import onset_envelope, onset_times
-from pipeline.metrics.dance import Clips
 from pipeline.metrics.dance_rows import DanceData, nearest_training_clips
 from pipeline.reporting.sound import draw_spectrogram, write_m4a
 from pipeline.runtime import progress, write_json
@@ -21,9 +20,9 @@ from pipeline.runtime import progress, write_json
 VIDEO_SIDE, VIDEO_FPS = 224, 25.0
 
 
-def write_dance_examples(data: DanceData, clips: Clips, n_examples: int, folder: Path) -> None:
-    """Fills `folder` with examples.json and the media of `n_examples` test clips (other songs first) and of silent clips."""
-    chosen = spread(clips.songs, n_examples)
+def write_dance_examples(data: DanceData, songs: list[str], n_examples: int, folder: Path) -> None:
+    """Fills `folder` with examples.json and the media of `n_examples` measured clips, by their `songs`, and of silent ones."""
+    chosen = spread(songs, n_examples)
     numbers = [data.numbers[position] for position in chosen]
     silent = [number for number in data.manifest.of("infer") if number not in numbers][:n_examples]
     shown = numbers + silent
@@ -49,7 +48,7 @@ def _example(data: DanceData, number: int, nearest: int | None, folder: Path) ->
     source, video = data.manifest.file(clip), None
     if source.suffix.lower() in EXTENSIONS:
         video = f"{home.name}/dance.mp4"
-        frames = read_frames(source, VIDEO_FPS, clip.start_s or 0.0, clip.duration_s, short_side=VIDEO_SIDE)
+        frames = read_frames(source, VIDEO_FPS, clip.start_s or 0.0, data.seconds, short_side=VIDEO_SIDE)
         write_video(folder / video, frames, VIDEO_FPS)
     reference, sounds = None, []
     for row, audio in _sounds(data, number, nearest):

@@ -34,7 +34,7 @@ def draw_spectrogram(path: Path, audio: np.ndarray, sample_rate: int, reference:
     mel = librosa.feature.melspectrogram(y=audio, sr=SAMPLE_RATE, n_fft=1024, hop_length=256, n_mels=64)
     decibels = librosa.power_to_db(mel, ref=max(1e-4, float(mel.max(initial=0))), top_db=-FLOOR_DB)
     seconds = len(audio) / SAMPLE_RATE
-    with figure(path, 3.2, 1.15, colours=48) as canvas:
+    with figure(path, 3.2, 1.15, colours=48, layout="none") as canvas:
         axes = canvas.add_axes((0, 0, 1, 1))
         axes.imshow(decibels, aspect="auto", origin="lower", extent=(0, seconds, 0, 1), cmap="cividis", vmin=FLOOR_DB, vmax=0)
         axes.vlines(onsets, 0, 0.16, color="#ffffff", linewidth=1.6)

@@ -34,10 +34,10 @@ _RC = {
 
 
 @contextmanager
-def figure(path: Path, width: float, height: float, colours: int = 64):
+def figure(path: Path, width: float, height: float, colours: int = 64, layout: str = "constrained"):
     """A new figure of `width` x `height` inches that is written to `path` as a small png when the block ends."""
     with matplotlib.rc_context(_RC):
-        canvas = Figure(figsize=(width, height), layout="constrained")
+        canvas = Figure(figsize=(width, height), layout=layout)
         yield canvas
         with atomic(Path(path)) as temporary:
             canvas.savefig(temporary, format="png", metadata={"Software": None})
