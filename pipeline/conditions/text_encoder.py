@@ -48,7 +48,7 @@ class TextEncoder(nn.Module):
         end = (text == END).int().argmax(1)
         if int(end.max()) >= self.length:
             raise Mistake(f"A caption has {int(end.max()) + 1} tokens; this model reads at most {self.length}. Shorten it.")
-        text = text[:, : self.length]
+        text = text[:, : self.length].contiguous()
         is_padding = torch.arange(text.shape[1], device=text.device) > end[:, None]
         x = self.tokens(self._compact(text)) + self.positions[: text.shape[1]]
         return self.transformer(x, src_key_padding_mask=is_padding).masked_fill(is_padding[..., None], 0.0)

@@ -136,9 +136,10 @@ class Denoiser(nn.Module):
         self._initialise(config.zero_init)
 
     def _initialise(self, zero: bool) -> None:
+        std = 0.64 * self.codes.embedding_dim**-0.5  # the published 0.02 at width 1024; narrow networks learn faster with more
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=0.02)
+                nn.init.normal_(module.weight, std=std)
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
         if not zero:
