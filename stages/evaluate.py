@@ -1,5 +1,6 @@
 """Stage `evaluate`: figures and examples of what was sampled."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,9 @@ from pipeline.metrics.judges import load_judge
 from pipeline.metrics.results import Evaluation, write_evaluation
 from pipeline.reporting.examples import copy_curves, write_dance_examples
 from pipeline.reporting.image_examples import write_image_examples
-from pipeline.runtime import atomic, device
+from pipeline.runtime import atomic, device, read_json
 from pipeline.store import Store
-from stages.config import CaptionToImage, ClassToImage, DanceToMusic, DatasetArgument, read_dataset
+from stages.config import CaptionToImage, ClassToImage, DanceToMusic, Dataset, DatasetArgument, read_dataset
 from stages.content import Codec, open_codec, open_content
 from stages.paths import Paths
 
@@ -35,12 +36,34 @@ def evaluate(dataset: DatasetArgument) -> None:
             evaluation = _dance(settings, paths, examples)
         else:
             evaluation = _pictures(settings, paths, examples)
+        evaluation = replace(evaluation, remarks={**evaluation.remarks, **_settings(settings, paths)})
         copy_curves(examples, model=paths.model / "history.csv", codec=paths.codec / "history.csv")
         write_evaluation(evaluation, paths.metrics)
     for result in evaluation.results:
         if result.row in ("model", "model_shuffled"):
             print(f"{dataset}: {result.row:15} {result.metric:18} {result.protocol:8} {result.mean:8.2f}")
     print(f"{dataset}: all rows are in {paths.metrics / 'table.csv'}.")
+
+
+def _settings(settings: Dataset, paths: Paths) -> dict[str, object]:
+    """The settings without which the figures cannot be read."""
+    about, train, drawn = read_json(paths.model / "about.json"), settings.train, settings.sample.sampling
+    weights = {} if about["contrast"] == "vanilla" else train.contrast.model_dump(mode="json")
+    condition = train.model.condition if isinstance(settings, DanceToMusic) else None
+    return {
+        "contrast": about["contrast"],
+        "parameters": about["parameters"],
+        "training_steps": train.steps,
+        "batch_size": train.batch_size,
+        "diffusion_steps": train.diffusion_steps,
+        **{name: weights[name] for name in ("form", "intra_weight", "inter_weight", "contrastive_steps") if name in weights},
+        "seeds": list(settings.sample.seeds),
+        "sampling_steps": drawn.steps,
+        "truncation": drawn.truncation,
+        "guidance": drawn.guidance,
+        "order": drawn.order,
+        **({"condition": condition.condition, "genre_input": condition.genre_input} if condition else {}),
+    }
 
 
 def _dance(settings: DanceToMusic, paths: Paths, examples: Path) -> Evaluation:

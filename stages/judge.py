@@ -31,23 +31,26 @@ def judge(dataset: DatasetArgument) -> None:
             print(f"{dataset}: the judge on real pictures of {split}:", ", ".join(f"{key} {found[key]:.4g}" for key in found))
         return
     tokens, codec = Store(paths.tokens, "tokens"), open_codec(settings, paths)
-    heard = {split: [row for row in manifest.of(split) if manifest.clips[row].genre] for split in ("train", "val")}
+    known = set(tokens.ids)
+    heard = {split: [row for row in manifest.of(split) if manifest.clips[row].id in known] for split in ("train", "val")}
 
     def reconstructions(rows: list[int]):
         for batch in in_batches(rows, DECODE_BATCH):
             codes = tokens["tokens"][tokens.rows_of([manifest.clips[row].id for row in batch])]
             yield from decode(codec, codes)
 
-    genres = {split: [manifest.clips[row].genre for row in rows] for split, rows in heard.items()}
-    build_gallery(
+    genres = {split: [manifest.clips[row].genre or "" for row in rows] for split, rows in heard.items()}
+    accuracy = build_gallery(
         paths.judge,
         settings.judge,
         reconstructions(heard["train"]),
         genres["train"],
-        codec.sample_rate,
         reconstructions(heard["val"]),
         genres["val"],
+        codec.sample_rate,
     )
+    if accuracy is not None:
+        print(f"{dataset}: the judge finds the genre of {accuracy:.1f} % of {len(heard['val'])} held-out clips.")
 
 
 def decode(codec: Codec, codes: np.ndarray) -> np.ndarray:

@@ -75,11 +75,18 @@ class DanceData:
 
     @cached_property
     def numbers(self) -> list[int]:
-        """The manifest rows that are measured: the test split, or the silent clips where there is none."""
-        numbers = self.manifest.of("test") or self.manifest.of("infer")
-        if not numbers:
-            raise Mistake("There is nothing to evaluate: the manifest has no clip in the splits test and infer.")
-        return numbers
+        """The manifest rows that are measured: the sampled ones of the test split, or the silent clips where there is none."""
+        sampled = set(self.samples.ids)
+        for split in ("test", "infer"):
+            if numbers := [number for number in self.manifest.of(split) if self.manifest.clips[number].id in sampled]:
+                return numbers
+        raise Mistake("There is nothing to evaluate: no clip of the splits test and infer has samples.")
+
+    @cached_property
+    def training(self) -> list[int]:
+        """The manifest rows that the model was trained on: those of the training split with tokens and conditions."""
+        usable = set(self.tokens.ids) & set(self.conditions.ids)
+        return [number for number in self.manifest.of("train") if self.manifest.clips[number].id in usable]
 
     @cached_property
     def have_music(self) -> bool:
@@ -162,11 +169,10 @@ def _knowing_nothing(data: DanceData, settings: EvaluateDance, clips: Clips, n_s
 
 def nearest_training_clips(data: DanceData, ids: list[str]) -> list[int]:
     """For each id the manifest row of the training clip whose condition is nearest (means and deviations over time)."""
-    training = data.manifest.of("train")
-    if not training:
+    if not data.training:
         return []
-    summaries = [_summary(data.conditions, data.conditions.rows_of(names)) for names in (ids, data.ids(training))]
-    return [training[row] for row in controls.nearest_condition(*summaries)]
+    summaries = [_summary(data.conditions, data.conditions.rows_of(names)) for names in (ids, data.ids(data.training))]
+    return [data.training[row] for row in controls.nearest_condition(*summaries)]
 
 
 def _summary(conditions: Store, rows: np.ndarray) -> np.ndarray:
@@ -182,7 +188,7 @@ def _summary(conditions: Store, rows: np.ndarray) -> np.ndarray:
 
 def _copying(data: DanceData, drawn: list[np.ndarray], settings: EvaluateDance) -> Figures:
     """How far each sample's tokens are from the nearest training item, and whether that counts as a copy."""
-    training = data.tokens["tokens"][data.tokens.rows_of(data.ids(data.manifest.of("train")))]
+    training = data.tokens["tokens"][data.tokens.rows_of(data.ids(data.training))]
     if not len(training):
         return {}
     distance = np.array([nearest_training_item(tokens, training).distance for tokens in drawn])
@@ -207,9 +213,11 @@ def _remarks(data: DanceData, settings: EvaluateDance, clips: Clips) -> dict[str
         "tokens": data.tokens.provenance,
         "n_clips": len(clips.ids),
         "n_songs": len(set(clips.songs)),
-        "n_training_clips": len(data.manifest.of("train")),
+        "n_training_clips": len(data.training),
         "references_without_onset": undefined,
         "clips_without_accent": sum(not len(accents) for accents in clips.accents),
         "embedding": data.gallery.name,
+        "held_out_accuracy": data.gallery.held_out_accuracy,
+        "i3d_weights": data.conditions.provenance.get("i3d_weights"),
         "noise_reduced": settings.noise_reduce,
     }

@@ -28,12 +28,13 @@ class JudgeDance(Section):
 
 @dataclass(frozen=True)
 class Gallery:
-    """Embeddings [n, D] of training music with the genre of each, and the function that made them."""
+    """Embeddings [n, D] of training music, the genre of each, the function that made them, and how well it judges."""
 
     embeddings: np.ndarray
     genres: np.ndarray
     name: str
     embed: object
+    held_out_accuracy: float | None = None
 
     @cached_property
     def _scaler(self) -> StandardScaler:
@@ -61,12 +62,12 @@ def build_gallery(
     held_out: Iterable[np.ndarray],
     held_out_genres: list[str],
     sample_rate: int,
-) -> float:
+) -> float | None:
     """Writes the gallery of `training` waveforms [T] (codec reconstructions) to `folder`; returns its held-out accuracy.
 
-    The folder holds gallery.npz, judge.json (embedding, counts, accuracy in percent on `held_out`; null when that is empty)
-    and a copy of the embedding's weights, so that it needs nothing else to be read. Where there are no genres, give "" for
-    each: the gallery then only sets the scale of KAD and FAD, and its accuracy says nothing.
+    The folder holds gallery.npz, judge.json (embedding, counts, accuracy in percent on `held_out`) and a copy of the
+    embedding's weights, so that it needs nothing else to be read. Where there are no genres, give "" for each: the gallery
+    then only sets the scale of KAD and FAD, and has no accuracy (None), as when nothing is held out.
     """
     weights = Path(settings.weights).expanduser() if settings.weights else None
     embed = load_embedding(settings.embedding, weights)
@@ -75,14 +76,15 @@ def build_gallery(
         raise Mistake(f"The gallery needs a genre for each clip: {len(embeddings)} clips, {len(training_genres)} genres.")
     gallery = Gallery(embeddings, np.asarray(training_genres, dtype=str), settings.embedding, embed)
     queries = _embed_all(embed, held_out, sample_rate, "judge: held-out music", len(held_out_genres))
-    accuracy = gallery.accuracy(queries, held_out_genres) if len(queries) else float("nan")
+    judged = len(queries) and len(np.unique(gallery.genres)) > 1
+    accuracy = gallery.accuracy(queries, held_out_genres) if judged else None
     with atomic(folder) as temporary:
         temporary.mkdir()
         np.savez(temporary / "gallery.npz", embeddings=gallery.embeddings, genres=gallery.genres)
         if weights:
             shutil.copy(weights, temporary / "weights")
         facts = {"embedding": gallery.name, "n_gallery": len(embeddings), "n_genres": len(np.unique(gallery.genres))}
-        held_out_facts = {"held_out_accuracy": accuracy if len(queries) else None, "n_held_out": len(queries)}
+        held_out_facts = {"held_out_accuracy": accuracy, "n_held_out": len(queries)}
         write_json(temporary / "judge.json", {**facts, **held_out_facts})
     return accuracy
 
@@ -98,7 +100,7 @@ def load_gallery(folder: Path) -> Gallery:
         raise Mistake(f"{folder / 'gallery.npz'} is missing or damaged; run `cdcd judge` again.") from None
     weights = folder / "weights"
     embed = load_embedding(facts["embedding"], weights if weights.exists() else None)
-    return Gallery(embeddings, genres, facts["embedding"], embed)
+    return Gallery(embeddings, genres, facts["embedding"], embed, facts["held_out_accuracy"])
 
 
 def _embed_all(embed, clips: Iterable[np.ndarray], sample_rate: int, title: str, total: int) -> np.ndarray:

@@ -13,22 +13,33 @@ from pipeline.reporting.published import published
 from pipeline.reporting.tables import Block, blocks, legend, markdown
 from pipeline.runtime import Mistake, atomic, read_json
 
-# Settings without which the figures cannot be read, as (key, words); looked up in the remarks and then in the provenance.
+# Settings without which the figures cannot be read: (key in remarks.json, words).
 FACTS = (
     ("contrast", "contrast"),
+    ("form", "contrastive form"),
+    ("intra_weight", "lambda, intra"),
+    ("inter_weight", "lambda, inter"),
+    ("contrastive_steps", "contrastive steps"),
     ("genre_input", "genre given to the model"),
     ("condition", "condition"),
     ("i3d_weights", "I3D weights"),
-    ("n_training_clips", "training clips"),
-    ("n_clips", "test clips"),
-    ("n_songs", "test songs"),
-    ("seeds", "sampling seeds"),
-    ("steps", "sampling steps"),
+    ("parameters", "parameters"),
+    ("training_steps", "training steps"),
+    ("batch_size", "batch"),
+    ("diffusion_steps", "diffusion steps T"),
+    ("sampling_steps", "sampling steps"),
     ("truncation", "truncation"),
     ("guidance", "guidance"),
+    ("order", "order of sampling"),
+    ("seeds", "sampling seeds"),
+    ("n_training_clips", "training clips"),
+    ("n_training_pictures", "training pictures"),
+    ("n_clips", "test clips"),
+    ("n_songs", "test songs"),
+    ("n_pictures", "test pictures"),
     ("embedding", "genre judged with"),
-    ("judge", "judge"),
-    ("held_out_accuracy", "the judge's own held-out accuracy, %"),
+    ("held_out_accuracy", "accuracy of the genre judge on held-out clips, %"),
+    ("fid_features", "FID features"),
     ("noise_reduced", "noise reduction before measuring"),
     ("references_without_onset", "references without an onset, left out of d2m"),
     ("clips_without_accent", "dances without an accent, left out of the fit"),
@@ -66,13 +77,7 @@ def read_section(dataset: str, metrics: Path, examples: Path, mos: Path) -> Sect
 
 def _facts(remarks: dict) -> list[tuple[str, str]]:
     """The settings to state, in order; those that this data set does not have are left out."""
-    places = [remarks, *(part for part in remarks.values() if isinstance(part, dict))]
-    found = []
-    for key, words in FACTS:
-        values = [place[key] for place in places if not isinstance(place.get(key, {}), dict) and place[key] is not None]
-        if values:
-            found.append((words, _plain(values[0])))
-    return found
+    return [(words, _plain(remarks[key])) for key, words in FACTS if remarks.get(key) is not None]
 
 
 def _plain(value: object) -> str:
@@ -80,7 +85,9 @@ def _plain(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return ", ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def write_tables_and_figures(sections: list[Section], reports: Path) -> None:

@@ -1,5 +1,7 @@
 """A tiny finished data set: songs whose timbre goes with their genre, dancers who rest on the beats, a perfect model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -90,6 +92,8 @@ def evaluated(dance_data, tmp_path_factory):
     reports = tmp_path_factory.mktemp("reports")
     clips = describe_clips(dance_data)
     evaluation = evaluate_dance(dance_data, clips, SETTINGS)
+    facts = {"contrast": "sample_inter", "genre_input": False, "seeds": [0, 1], "sampling_steps": 20, "parameters": 1234567}
+    evaluation = replace(evaluation, remarks=evaluation.remarks | facts)
     write_evaluation(evaluation, reports / "metrics" / "toy")
     examples = reports / "examples" / "toy"
     write_dance_examples(dance_data, clips.songs, SETTINGS.examples, examples)
