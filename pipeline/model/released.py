@@ -73,13 +73,15 @@ class GivenLabels(nn.Module):
         return checked_labels(labels, self.n_classes, "label")
 
 
-def load_released(path: Path, config: dict | None = None, weights: Literal["ema", "model"] | None = None) -> ReleasedModel:
+def load_released(
+    path: Path, config: dict | Path | None = None, weights: Literal["ema", "model"] | None = None
+) -> ReleasedModel:
     """A published checkpoint as a network in eval mode on the CPU, in float32.
 
     Reads the authors' AIST, TikTok and CUB training checkpoints, VQ-Diffusion's text and class checkpoints, and bare state
     dicts, pickled or safetensors. `weights` chooses the moving average or the last weights; without it, the average where
     the file holds one. `config` gives what weights do not show: `heads`, and optionally `grid` (rows, columns) and `steps`
-    (checked); the names of the authors' yaml are understood. Without it the published configurations are recognised.
+    (checked); the authors' yaml, as a file or as read, says the same. Without it the published configurations are recognised.
     Raises Mistake for a file that is no such checkpoint or does not fit, with the first keys that differ.
     """
     path = Path(path)

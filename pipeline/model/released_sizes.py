@@ -1,7 +1,7 @@
 """What a published denoiser's weights say of its sizes, and what a configuration must add."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from pipeline.model.denoiser import DenoiserConfig
+from pipeline.params import read_yaml
 from pipeline.runtime import Mistake
 
 PUBLISHED_HEADS = 16
@@ -19,7 +20,7 @@ PUBLISHED = {  # (layers, width, feed-forward, factor) by whether the class driv
 }
 SPELLINGS = {  # in our words, in the short words of research scripts, in the authors' yaml
     "heads": ("heads", "n_heads", "nh", "n_head"),
-    "grid": ("grid", "sp", "content_spatial_size"),
+    "grid": ("grid", "sp"),
     "n_steps": ("steps", "n_steps", "T", "diffusion_step"),
     "layers": ("layers", "n_layers", "nl", "n_layer"),
     "width": ("width", "C", "n_embd"),
@@ -71,13 +72,9 @@ def sizes_of(published: Mapping[str, Tensor], path: Path) -> Sizes:
         raise Mistake(f"{path} does not fit any denoiser of CDCD or VQ-Diffusion: {error.args[0]} is missing.") from None
 
 
-def settings(sizes: Sizes, config: Mapping | None, path: Path) -> tuple[DenoiserConfig, tuple[int, int] | None]:
+def settings(sizes: Sizes, config: Mapping | Path | None, path: Path) -> tuple[DenoiserConfig, tuple[int, int] | None]:
     """The denoiser's configuration and grid: from `config`, or, without one, the published configuration of these sizes."""
-    given = {
-        ours: next(config[name] for name in names if name in config)
-        for ours, names in SPELLINGS.items()
-        if config is not None and any(config.get(name) is not None for name in names)
-    }
+    given = {} if config is None else _given(config if isinstance(config, Mapping) else read_yaml(config))
     if config is None:
         if (sizes.layers, sizes.width, sizes.feed_forward, sizes.factor) not in PUBLISHED[sizes.is_class]:
             raise Mistake(
@@ -101,6 +98,21 @@ def settings(sizes: Sizes, config: Mapping | None, path: Path) -> tuple[Denoiser
         zero_init=False,
     )
     return denoiser, _grid(sizes, given, path)
+
+
+def _given(config: Mapping) -> dict:
+    """The settings in our words; in the authors' yaml they stand in the section of the transformer, wherever that is."""
+    sections = [section for section in _sections(config) if any(name in section for name in SPELLINGS["heads"])]
+    section = sections[0] if sections else config
+    found = {ours: [section[name] for name in names if section.get(name) is not None] for ours, names in SPELLINGS.items()}
+    return {ours: values[0] for ours, values in found.items() if values}
+
+
+def _sections(config: Mapping) -> Iterator[Mapping]:
+    yield config
+    for value in config.values():
+        if isinstance(value, Mapping):
+            yield from _sections(value)
 
 
 def _grid(sizes: Sizes, given: dict, path: Path) -> tuple[int, int] | None:

@@ -231,6 +231,19 @@ def test_what_does_not_fit_is_refused_by_its_first_keys(tmp_path, change, senten
         load_released(saved(tmp_path, broken(change)), HEADS)
 
 
+def test_the_authors_yaml_serves_as_configuration(tmp_path):
+    path = saved(tmp_path, filled(denoiser_layout(**SMALL_CLASS), seed=3))
+    transformer = "{n_layer: 2, n_embd: 24, n_head: 4, content_seq_len: 16, content_spatial_size: [8, 8], diffusion_step: 5}"
+    yaml = tmp_path / "config.yaml"
+    yaml.write_text(f"model:\n  params:\n    diffusion_config: {{params: {{transformer_config: {{params: {transformer}}}}}}}\n")
+    model, expected = load_released(path, yaml), load_released(path, {"heads": 4, "grid": (4, 4)})
+    assert model.grid == (4, 4)
+    assert torch.equal(draw(model, torch.tensor([1, 2])), draw(expected, torch.tensor([1, 2])))
+    yaml.write_text(yaml.read_text().replace("n_layer: 2", "n_layer: 24"))
+    with pytest.raises(Mistake, match="layers is 2"):
+        load_released(path, yaml)
+
+
 @pytest.mark.parametrize(
     ("config", "sentence"),
     [
