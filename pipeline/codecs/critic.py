@@ -8,6 +8,7 @@ from torchvision.models import vgg16
 from torchvision.transforms.functional import normalize
 
 from pipeline.params import Section
+from pipeline.runtime import Mistake
 from pipeline.tensors import read_state_dict
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -26,9 +27,13 @@ class VGGDistance(nn.Module):
 
     def __init__(self, settings: Perceptual):
         super().__init__()
-        network = vgg16(weights=None)
-        network.load_state_dict(read_state_dict(settings.vgg16))
-        self.stages = nn.ModuleList(network.features[first:last] for first, last in VGG_STAGES)
+        network = vgg16(weights=None).features
+        state = read_state_dict(settings.vgg16)
+        try:
+            network.load_state_dict({name: state[f"features.{name}"] for name in network.state_dict()})
+        except (KeyError, RuntimeError):
+            raise Mistake(f"{settings.vgg16} is not torchvision's VGG-16; `cdcd weights get vgg16` fetches it.") from None
+        self.stages = nn.ModuleList(network[first:last] for first, last in VGG_STAGES)
         for module in self.stages.modules():
             if isinstance(module, nn.ReLU):
                 module.inplace = False

@@ -14,7 +14,7 @@ from pipeline.params import Section
 from pipeline.runtime import Mistake, sha256_file
 from pipeline.tensors import read_about, read_state_dict, write_tensors
 
-SAMPLES_AT_ONCE = 2**19  # in one pass of a window; bounds the memory for any length and any batch
+SAMPLES_AT_ONCE = {"cpu": 2**18, "cuda": 2**23}  # in one pass; bounds the memory for any length and any batch
 
 
 class JukeboxArchitecture(Section):
@@ -101,7 +101,7 @@ class JukeboxVQVAE(nn.Module):
         return self.decoder(latent).squeeze(1)
 
     @torch.no_grad()
-    def encode(self, waveform: Tensor, samples_at_once: int = SAMPLES_AT_ONCE) -> Tensor:
+    def encode(self, waveform: Tensor, samples_at_once: int | None = None) -> Tensor:
         """Codes [B, L] int64 of waveforms [B, T] in [-1, 1] at `sample_rate`; L = T // hop.
 
         Any length: long ones go in windows whose context makes the codes equal to those of the whole in one piece.
@@ -119,7 +119,7 @@ class JukeboxVQVAE(nn.Module):
         return torch.cat([encode_in_windows(codes, reach, part, self.hop, window) for part in parts])
 
     @torch.no_grad()
-    def decode(self, codes: Tensor, samples_at_once: int = SAMPLES_AT_ONCE) -> Tensor:
+    def decode(self, codes: Tensor, samples_at_once: int | None = None) -> Tensor:
         """Waveforms [B, L * hop], about [-1, 1] and unclamped, of codes [B, L]; long ones in windows, as in `encode`."""
         if codes.dim() != 2 or codes.shape[1] == 0:
             raise Mistake(f"Expected codes shaped (batch, length), got {tuple(codes.shape)}.")
@@ -145,8 +145,9 @@ class JukeboxVQVAE(nn.Module):
         if not torch.isfinite(waveform).all():
             raise Mistake("The waveform holds values that are not numbers (NaN or infinity); check the file it came from.")
 
-    def _at_once(self, length: int, samples: int) -> tuple[int, int]:
+    def _at_once(self, length: int, samples: int | None) -> tuple[int, int]:
         """How many rows of a batch and how many codes of a row one pass takes."""
+        samples = samples or SAMPLES_AT_ONCE.get(self.quantiser.table.device.type, SAMPLES_AT_ONCE["cpu"])
         window = max(1, samples // self.hop)
         return max(1, window // max(1, length)), window
 

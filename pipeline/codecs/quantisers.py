@@ -10,8 +10,10 @@ ROWS_AT_ONCE = 8192  # bounds the table of distances, whatever the length of the
 
 def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     """Codes [N] int64 of the codewords [K, D] nearest to the vectors [N, D] in Euclidean distance, the first among equals."""
+    middle = codebook.mean(0)  # distances do not depend on the origin, but their rounding does
+    codebook = codebook - middle
     squares = codebook.square().sum(1)
-    pieces = [torch.addmm(squares, part, codebook.T, alpha=-2).argmin(1) for part in vectors.split(ROWS_AT_ONCE)]
+    pieces = [torch.addmm(squares, part - middle, codebook.T, alpha=-2).argmin(1) for part in vectors.split(ROWS_AT_ONCE)]
     return torch.cat(pieces)
 
 

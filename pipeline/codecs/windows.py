@@ -20,6 +20,16 @@ def inputs_of(convolutions: Sequence[nn.Conv1d | nn.ConvTranspose1d], first: int
     return first, last
 
 
+def evenly(length: int, window: int) -> list[tuple[int, int]]:
+    """The fewest ranges of at most `window` that cover `length`, of nearly the same size.
+
+    A short last range would be convolved by other kernels, whose rounding differs, and a code at a tie could flip.
+    """
+    count = -(-length // window)
+    edges = [length * index // count for index in range(count + 1)]
+    return list(zip(edges, edges[1:]))
+
+
 def encode_in_windows(encode: Run, reach: tuple[int, int], x: Tensor, hop: int, window: int) -> Tensor:
     """`encode(x)` [B, L] of signals [B, T], computed `window` outputs at a time.
 
@@ -29,8 +39,7 @@ def encode_in_windows(encode: Run, reach: tuple[int, int], x: Tensor, hop: int, 
     length = x.shape[-1] // hop
     before = -(reach[0] // hop)
     pieces = []
-    for start in range(0, length, window):
-        stop = min(start + window, length)
+    for start, stop in evenly(length, window):
         left = max(0, start - before)
         right = (stop - 1) * hop + max(reach[1], hop - 1) + 1
         pieces.append(encode(x[:, left * hop : right])[:, start - left : stop - left])
@@ -41,8 +50,7 @@ def decode_in_windows(decode: Run, reach: tuple[int, int], codes: Tensor, hop: i
     """`decode(codes)` [B, L * hop] of codes [B, L], `window` codes at a time; the samples of code i depend on i + reach."""
     length = codes.shape[-1]
     pieces = []
-    for start in range(0, length, window):
-        stop = min(start + window, length)
+    for start, stop in evenly(length, window):
         left, right = max(0, start + reach[0]), min(length, stop + reach[1])
         pieces.append(decode(codes[:, left:right])[:, (start - left) * hop : (stop - left) * hop])
     return torch.cat(pieces, dim=1)
