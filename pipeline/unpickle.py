@@ -26,7 +26,7 @@ def _numpy_reconstructors() -> dict[tuple[str, str], object]:
     return allowed
 
 
-_CONTAINERS = {name: getattr(__import__("builtins"), name) for name in ("set", "frozenset", "bytearray", "complex")}
+_CONTAINERS = {kind.__name__: kind for kind in (set, frozenset, bytearray, complex)}
 _ALLOWED = _numpy_reconstructors() | {("_codecs", "encode"): _latin1}
 _ALLOWED |= {(module, name): item for module in ("builtins", "__builtin__") for name, item in _CONTAINERS.items()}
 
@@ -50,6 +50,6 @@ def load_pickle(path: Path, encoding: str = "latin1") -> object:
     except FileNotFoundError:
         raise Mistake(f"{path} does not exist.") from None
     except pickle.UnpicklingError as error:
-        raise Mistake(f"{path} is refused: a pickle of arrays and lists was expected, but it is damaged or asks for {error}.") from None
+        raise Mistake(f"{path} is refused: expected arrays and lists only, but it is damaged or asks for {error}.") from None
     except (EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError, ImportError, MemoryError) as error:
         raise Mistake(f"{path} is damaged: it is not a whole pickle ({type(error).__name__}); fetch it again.") from None
