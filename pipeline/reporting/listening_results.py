@@ -12,37 +12,44 @@ import numpy as np
 from scipy.stats import t as student
 
 from pipeline.metrics.results import Result, parse_results, write_table
-from pipeline.runtime import Mistake, atomic
+from pipeline.runtime import Mistake, atomic, read_json
 
-FORMAT = "cdcd-listening-1"
+FORMAT = "cdcd-listening-1"  # of key.json and of the listeners' files
 TESTS = ("coherence", "quality")
 
 
-def read_answers(path: Path) -> dict:
-    """One listener's file; raises Mistake when it is not one."""
+def read_key(path: Path) -> dict:
+    """What the experimenter's key.json says; raises Mistake when it is not one."""
+    key = read_json(path)
+    if key.get("format") != FORMAT or not isinstance(key.get("trials"), dict):
+        raise Mistake(f"{path} is not the key of a listening test; give the key.json that `cdcd listen` wrote.")
+    return key
+
+
+def read_answers(path: Path, key: dict) -> dict:
+    """One listener's file with the names of `key` put in; raises Mistake when it is not one of this test."""
     try:
         answers = json.loads(Path(path).read_text())
-        known = answers["format"] == FORMAT and all(
-            answer["test"] in TESTS and 1 <= int(answer["rating"]) <= 5 and isinstance(answer["system"], str)
-            for answer in answers["answers"]
-        )
+        if answers["format"] != FORMAT or not isinstance(answers["listener"], str):
+            raise ValueError
+        ratings = {str(code): int(rating) for code, rating in answers["ratings"].items()}
+        if not all(1 <= rating <= 5 for rating in ratings.values()):
+            raise ValueError
     except FileNotFoundError:
         raise Mistake(f"{path} does not exist.") from None
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError):
-        known = False
-    if not known:
-        raise Mistake(f"{path} is not a file saved by a listening test of cdcd; ask the listener to press Save again.")
-    return answers
+    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+        raise Mistake(f"{path} is not a file saved by a listening test; ask the listener to press Save again.") from None
+    if answers["study"] != key["study"] or not set(ratings) <= set(key["trials"]):
+        raise Mistake(f"{path} belongs to another listening test than the key; give the key.json of that test.")
+    return {"listener": answers["listener"], "answers": [{**key["trials"][code], "rating": r} for code, r in ratings.items()]}
 
 
 def opinion_scores(answers: list[dict], level: float = 0.95) -> tuple[list[Result], list[str]]:
     """(mean opinion score of every system in every test, the names of listeners left out for failing attention checks).
 
-    `n_clips` of a result counts ratings, `n_songs` items, `n_seeds` listeners. Raises Mistake when answers belong to different
-    tests, one listener appears twice, or no one passed the checks.
+    `n_clips` of a result counts ratings, `n_songs` items, `n_seeds` listeners. Raises Mistake when one listener appears twice
+    or no one passed the checks.
     """
-    if len({one["study"] for one in answers}) > 1:
-        raise Mistake("The files come from different listening tests; give those of one test at a time.")
     names = [one["listener"] for one in answers]
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise Mistake(f"Listener {repeated[0]!r} appears in more than one file; keep the last one.")
@@ -56,15 +63,15 @@ def opinion_scores(answers: list[dict], level: float = 0.95) -> tuple[list[Resul
         for answer in one["answers"]:
             if answer["system"] != "attention":
                 key = answer["test"], answer["system"]
-                ratings[key][one["listener"]].append(int(answer["rating"]))
+                ratings[key][one["listener"]].append(answer["rating"])
                 items[key].add(answer["item"])
     ordered = sorted(ratings, key=lambda key: (TESTS.index(key[0]), key[1]))
     return [_result(*key, ratings[key], len(items[key]), level) for key in ordered], failed
 
 
 def passed(one: dict) -> bool:
-    """Whether a listener gave every attention check the rating that it asked for."""
-    return all(int(a["rating"]) == int(a["expected"]) for a in one["answers"] if a["system"] == "attention")
+    """Whether a listener gave every attention check that was reached the rating that it asked for."""
+    return all(answer["rating"] == answer["expected"] for answer in one["answers"] if answer["system"] == "attention")
 
 
 def _result(test: str, system: str, by_listener: dict[str, list[int]], n_items: int, level: float) -> Result:
