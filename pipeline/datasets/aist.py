@@ -37,6 +37,7 @@ GENRES = {
 SPLITS = ("train", "val", "test")
 BEATS = {"BM": 16, "FM": 64}
 FPS = 60
+FRAMES = {"motions": ("smpl_trans", 0), "keypoints2d": ("keypoints2d", 1), "keypoints3d": ("keypoints3d_optim", 0)}
 TOLERANCE_S = 0.25  # videos and motions end some frames before their last beat
 VIDEOS = {"train": 980, "val": 20, "test": 20}
 CLIPS_2S = {"train": 6632, "val": 86, "test": 86}
@@ -50,8 +51,9 @@ class Aist(Section):
     `source`: videos and annotations in `local` folders, the same fetched from the `official` addresses once
     `accept_aist_terms` is true, or the authors' ready `features` (audio_s2, motion_s2, video_s2 under `media_root`).
     `clips`: `complete` ones without padding or overlap, or as many as the `authors` cut (at 6 s, the last one of a video
-    then starts early enough to end with it). `annotations` names what `official` fetches; the pipeline reads the motions.
-    `drop_ignored` leaves out the sequences whose motion AIST++ calls poor.
+    then starts early enough to end with it). `annotations` names what `official` fetches; `motion`, which of them the
+    manifest points to: SMPL `motions` (for pose.source aist_smpl) or keypoints. `drop_ignored` leaves out the sequences
+    whose motion AIST++ itself calls poor.
     """
 
     source: Literal["local", "official", "features"]
@@ -59,6 +61,7 @@ class Aist(Section):
     annotations_root: Folder
     accept_aist_terms: bool
     annotations: tuple[Literal["motions", "keypoints2d", "keypoints3d", "cameras"], ...]
+    motion: Literal["motions", "keypoints2d", "keypoints3d"]
     clip_seconds: Literal[2, 4, 6]
     clips: Literal["complete", "authors"]
     drop_ignored: bool
@@ -166,10 +169,13 @@ def _clips(config: Aist, trust_duration: bool) -> tuple[list[Clip], list[tuple[s
         return _feature_clips(config)
     clips, skipped = [], []
     videos = first_existing(config.media_root, ["videos", "."], "videos")
+    hint = "add it to download.annotations with source official, or unpack it there"
+    existing(config.annotations_root / config.motion, "download.annotations_root", hint)
+    motions = relpath(config.annotations_root.resolve() / config.motion, config.media_root.resolve())
     for split, members in sequences(config).items():
         for sequence in progress(members, f"looking at {split} videos"):
-            media, motion = videos / f"{sequence.video}.mp4", config.annotations_root / "motions" / f"{sequence.name}.pkl"
-            if fault := _fault(media, motion, sequence, trust_duration):
+            media, motion = videos / f"{sequence.video}.mp4", f"{motions}/{sequence.name}.pkl"
+            if fault := _fault(media, config.media_root / motion, sequence, trust_duration):
                 skipped.append(fault)
                 continue
             for number, start in enumerate(clip_starts(sequence.seconds, config.clip_seconds, config.clips), start=1):
@@ -177,7 +183,7 @@ def _clips(config: Aist, trust_duration: bool) -> tuple[list[Clip], list[tuple[s
                     Clip(
                         segment_name(sequence.video, number), relpath(media, config.media_root), split,
                         start_s=round(start, 6), duration_s=config.clip_seconds, song=sequence.song, genre=sequence.genre,
-                        pose_file=relpath(motion, config.media_root),
+                        pose_file=motion,
                     )  # fmt: skip
                 )
     return clips, skipped
@@ -220,8 +226,9 @@ def _feature_clips(config: Aist) -> tuple[list[Clip], list[tuple[str, str]]]:
 def _motion_trouble(path: Path) -> str | None:
     """What is wrong with a motion annotation: unreadable, or shorter than its dance."""
     try:
-        frames = len(load_pickle(path)["smpl_trans"])
-    except (Mistake, KeyError, TypeError) as error:
+        key, time_axis = FRAMES[path.parent.name]
+        frames = load_pickle(path)[key].shape[time_axis]
+    except (Mistake, KeyError, TypeError, AttributeError, IndexError) as error:
         return f"cannot be read ({error})"
     seconds = parse_sequence(path.stem).seconds
     if frames / FPS < seconds - TOLERANCE_S:

@@ -25,7 +25,7 @@ MINIATURE = {
 def settings(root, **changes):
     content = {
         "source": "local", "media_root": root / "videos", "annotations_root": root / "annotations", "accept_aist_terms": False,
-        "annotations": ["motions"], "clip_seconds": 2, "clips": "complete", "drop_ignored": False,
+        "annotations": ["motions"], "motion": "motions", "clip_seconds": 2, "clips": "complete", "drop_ignored": False,
     }  # fmt: skip
     return validate(Aist, content | changes, "aist.download")
 
@@ -120,8 +120,9 @@ def test_genres_are_the_authors_one_hot_vectors_of_real_clips(shared, split, suf
 def test_the_length_by_tempo_is_that_of_real_motions(shared):
     from pipeline.unpickle import load_pickle
 
-    for path in sorted((shared / "aist_plusplus" / "motions").glob("*.pkl")):
-        frames = len(load_pickle(path)["smpl_trans"])
+    for path in sorted((shared / "aist_plusplus").glob("[mk]*/*.pkl")):
+        key, time_axis = aist.FRAMES[path.parent.name]
+        frames = load_pickle(path)[key].shape[time_axis]
         assert abs(frames / 60 - parse_sequence(path.stem).seconds) < aist.TOLERANCE_S
         assert aist._motion_trouble(path) is None
 
@@ -176,6 +177,15 @@ def test_a_miniature_in_the_original_layout(root, tmp_path):
     aist.prepare(settings(root), raw)
     assert before == ((raw / "manifest.csv").read_bytes(), (raw / "listing.sha256").read_bytes())
     assert {file.name for file in raw.iterdir()} == {"manifest.csv", "listing.sha256"}
+
+
+def test_a_media_root_that_is_a_link(root, tmp_path):
+    (tmp_path / "disk" / "deep").mkdir(parents=True)
+    (root / "videos").rename(tmp_path / "disk" / "deep" / "videos")
+    (root / "videos").symlink_to(tmp_path / "disk" / "deep" / "videos")
+    assert aist.prepare(settings(root), tmp_path / "raw") == []
+    manifest = read_manifest(tmp_path / "raw" / "manifest.csv", root / "videos")
+    assert all((manifest.root / clip.pose_file).is_file() for clip in manifest.clips)
 
 
 @pytest.mark.parametrize(("options", "counts"), [
@@ -242,6 +252,7 @@ def test_a_malicious_annotation_runs_nothing(root, tmp_path):
 @pytest.mark.parametrize(
     ("remove", "sentence"),
     [
+        ("annotations/motions", "annotations_root"),
         ("annotations/splits/crossmodal_val.txt", "crossmodal_val.txt does not exist"),
         ("annotations/splits", "annotations_root"),
         ("videos", "media_root"),

@@ -79,7 +79,8 @@ def test_every_clip_of_a_real_sequence_has_its_motion(shared):
 def test_the_real_annotations_without_a_validation_list_are_told(shared):
     content = {
         "source": "local", "media_root": shared / "dance_videos", "annotations_root": shared / "aist_plusplus",
-        "accept_aist_terms": False, "annotations": ["motions"], "clip_seconds": 2, "clips": "complete", "drop_ignored": False,
+        "accept_aist_terms": False, "annotations": ["motions"], "motion": "motions", "clip_seconds": 2, "clips": "complete",
+        "drop_ignored": False,
     }  # fmt: skip
     config = validate(aist.Aist, content, "aist.download")
     if (shared / "aist_plusplus" / "splits" / "crossmodal_val.txt").exists():
