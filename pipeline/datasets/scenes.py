@@ -103,12 +103,14 @@ def coverage(shape: str, height: int, width: int, box: tuple[float, float, float
 
 
 def draw(scene: Scene, image_size: int, generator: np.random.Generator) -> np.ndarray:
-    """The scene as uint8 [image_size, image_size, 3], each thing moved a little within its half by `generator`."""
+    """The scene as uint8 [image_size, image_size, 3], each thing moved across the axis by `generator`.
+
+    Moves are sixteenths of the side: finer ones would be new patches to a codec, and new to nobody else.
+    """
     picture = np.broadcast_to(np.array(GROUND, dtype=float), (image_size, image_size, 3))
     for thing, middle in ((scene.first, 0.25), (scene.second, 0.75)):
-        along = middle + generator.integers(-1, 2) / 32
-        across = 0.5 + generator.integers(-3, 4) / 32
-        x, y = ((along, across) if scene.axis == "x" else (across, along))
+        across = 0.5 + generator.integers(-2, 3) / 16
+        x, y = (middle, across) if scene.axis == "x" else (across, middle)
         x, y, radius = (value * image_size for value in (x, y, SIZES[thing.size]))
         share = coverage(thing.shape, image_size, image_size, (y - radius, x - radius, y + radius, x + radius))[..., None]
         picture = picture * (1 - share) + share * np.array(COLOURS[thing.colour])
