@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections.abc import Collection
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -14,19 +15,20 @@ from pipeline.reporting.words import METRICS, metric, row_title
 # What a reader should look at first, in this order; a figure shows up to three that were measured.
 TELLING = ("beats_f1", "alignment", "genre_accuracy", "top1_accuracy", "all_correct", "attributes", "fid", "kad")
 TELLING_PROTOCOLS = {"beats_f1": "5hz"}
+_TRUTHS = {"ground_truth", "reconstruction", row_title("ground_truth"), row_title("reconstruction")}
 
 
-def telling(results: list[Result], limit: int = 3) -> list[tuple[str, str]]:
-    """Up to `limit` (metric, protocol) pairs that say most and were measured for the model."""
-    measured = list(dict.fromkeys((r.metric, r.protocol) for r in results if r.row == "model" and math.isfinite(r.mean)))
+def telling(results: list[Result], models: Collection[str] = ("model",), limit: int = 3) -> list[tuple[str, str]]:
+    """Up to `limit` (metric, protocol) pairs that say most and were measured for the rows in `models`."""
+    measured = list(dict.fromkeys((r.metric, r.protocol) for r in results if r.row in models and math.isfinite(r.mean)))
     ranked = [pair for name in TELLING for pair in measured if pair[0] == name]
     ranked = [pair for pair in ranked if TELLING_PROTOCOLS.get(pair[0], pair[1]) == pair[1]]
     return (ranked + [pair for pair in measured if pair not in ranked and pair[0] not in METRICS])[:limit]
 
 
-def draw_controls(path: Path, results: list[Result]) -> bool:
-    """Draws the telling metrics, a dot and a 95 % interval for every row; False when there is nothing to draw."""
-    pairs = telling(results)
+def draw_controls(path: Path, results: list[Result], models: Collection[str] = ("model",)) -> bool:
+    """Draws the telling metrics, a dot and a 95 % interval for every row, those in `models` filled; False without any."""
+    pairs = telling(results, models)
     if not pairs:
         return False
     rows = list(dict.fromkeys(result.row for result in results))[::-1]
@@ -34,20 +36,20 @@ def draw_controls(path: Path, results: list[Result]) -> bool:
         panels = canvas.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
         for panel, (name, protocol) in zip(panels, pairs):
             for result in (r for r in results if (r.metric, r.protocol) == (name, protocol) and math.isfinite(r.mean)):
-                _dot(panel, rows.index(result.row), result)
+                _dot(panel, rows.index(result.row), result, result.row in models)
             panel.set_title(f"{metric(name).title}, {protocol}" if protocol else metric(name).title)
         panels[0].set_yticks(range(len(rows)), [row_title(row) for row in rows])
         panels[0].set_ylim(-0.6, len(rows) - 0.4)
     return True
 
 
-def _dot(panel, height: int, result: Result) -> None:
-    """One row: filled for the model, hollow for what knows the truth or nothing."""
-    colour = {"model": MODEL, "ground_truth": TRUTH, "reconstruction": TRUTH}.get(result.row, CONTROL)
+def _dot(panel, height: int, result: Result, is_model: bool) -> None:
+    """One row: filled for a model, hollow for what knows the truth or nothing."""
+    colour = MODEL if is_model else TRUTH if result.row in _TRUTHS else CONTROL
     if math.isfinite(result.low):
         panel.hlines(height, result.low, result.high, color=colour, linewidth=1.6)
-    face = colour if result.row == "model" else "white"
-    panel.plot(result.mean, height, "o", color=colour, markerfacecolor=face, markersize=6 if result.row == "model" else 4.5)
+    face, size = (colour, 6) if is_model else ("white", 4.5)
+    panel.plot(result.mean, height, "o", color=colour, markerfacecolor=face, markersize=size)
 
 
 def read_curves(path: Path) -> dict[str, list[tuple[float, float]]]:

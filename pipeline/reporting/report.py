@@ -10,7 +10,7 @@ from pipeline.metrics.results import Result, read_results, write_table
 from pipeline.reporting import figures
 from pipeline.reporting.listening_results import read_mos
 from pipeline.reporting.published import published
-from pipeline.reporting.tables import Block, blocks, legend, markdown
+from pipeline.reporting.tables import Block, blocks, legend, markdown, markdown_table
 from pipeline.runtime import Mistake, atomic, read_json
 
 # Settings without which the figures cannot be read: (key in remarks.json, words).
@@ -95,7 +95,7 @@ def write_tables_and_figures(sections: list[Section], reports: Path) -> None:
     with atomic(reports / "tables") as tables, atomic(reports / "figures") as drawings:
         tables.mkdir()
         drawings.mkdir()
-        parts = [_INTRODUCTION, *(_describe(section, tables, drawings) for section in sections)]
+        parts = [_INTRODUCTION, *(_describe(section, tables, drawings) for section in sections), _costs(sections, tables)]
         (tables / "published.md").write_text(_published_page())
     with atomic(reports / "README.md") as temporary:
         temporary.write_text("\n".join(parts))
@@ -133,6 +133,15 @@ def _describe(section: Section, tables: Path, drawings: Path) -> str:
         if figures.draw_curves(drawings / f"{name}_{curve_name}.png", curves, f"{name}: {curve_name}"):
             parts.append(f"![Training curves of the {curve_name} of {name}](figures/{name}_{curve_name}.png)\n")
     return "\n".join(parts)
+
+
+def _costs(sections: list[Section], tables: Path) -> str:
+    """What every model cost, in the shape of the paper's Table 8; times are left out, for they depend on the machine."""
+    columns = ["parameters", "training steps", "batch", "diffusion steps T", "sampling steps"]
+    known = {section.dataset: dict(section.facts) for section in sections}
+    table = markdown_table(["", *columns], [[name, *(facts.get(c, "–") for c in columns)] for name, facts in known.items()])
+    (tables / "costs.md").write_text(table)
+    return f"\n## Cost: the shape of the paper's Table 8\n\n{table}"
 
 
 def _published_page() -> str:

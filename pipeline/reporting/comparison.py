@@ -1,0 +1,50 @@
+"""A comparison of experiments written out: Markdown with controls and published rows, CSV, and a figure."""
+
+from pathlib import Path
+
+from pipeline.metrics.results import Result, write_table
+from pipeline.reporting.experiments import Run, comparable, merge
+from pipeline.reporting.figures import draw_controls, draw_sweep, telling
+from pipeline.reporting.published import published
+from pipeline.reporting.tables import blocks, legend, markdown
+from pipeline.runtime import atomic
+
+
+def write_comparison(out: Path, title: str, dataset: str, keys: list[str], runs: list[Run], table: str | None) -> list[Run]:
+    """Writes <out>.md, <out>.csv and <out>.png; returns the runs left out because they differ in other settings as well.
+
+    `table` names the published blocks to append, such as "Table 7", where they are of this data set.
+    """
+    chosen, left_out = comparable(runs)
+    results, labels = merge(chosen, keys)
+    names = {result.row: result.row for result in results}
+    parts = [f"# {title}\n", f"Data set {dataset}; compared: {', '.join(keys)}. All else is equal, except the training seed."]
+    parts += [f"Runs: {', '.join(run.name for run in chosen)}.", ""]
+    if left_out:
+        parts.append(f"Left out, for they differ in other settings too: {', '.join(run.name for run in left_out)}.\n")
+    figure = draw_comparison(out.with_suffix(".png"), keys, chosen, results, labels)
+    parts += [f"![{title}]({out.with_suffix('.png').name})\n"] if figure else []
+    for block in blocks(results):
+        parts += [f"## {block.title}\n", markdown(block, names), legend(block) + "\n"]
+    parts += [known.markdown() for known in published() if known.dataset == dataset and table and table in known.table]
+    with atomic(out.with_suffix(".md")) as temporary:
+        temporary.write_text("\n".join(parts))
+    with atomic(out.with_suffix(".csv")) as temporary:
+        write_table(temporary, Result, results)
+    return left_out
+
+
+def draw_comparison(path: Path, keys: list[str], runs: list[Run], results: list[Result], labels: dict[tuple, str]) -> bool:
+    """Draws curves over the first compared setting where it takes several numbers, else a dot for every row."""
+    numbers = {values[0] for values in labels if isinstance(values[0], (int, float)) and not isinstance(values[0], bool)}
+    pairs = telling(results, set(labels.values()))
+    if len(numbers) < 2 or len(numbers) < len({values[0] for values in labels}) or not pairs:
+        return draw_controls(path, results, set(labels.values()))
+    series: dict[str, list[tuple[float, Result]]] = {}
+    for values, row in labels.items():
+        rest = [str(value) for value in values[1:] if value != values[0]]
+        for suffix, kind in (("", "model"), (", shuffled conditions", "shuffled conditions")):
+            line = series.setdefault(", ".join([*rest, kind]), [])
+            line += [(float(values[0]), result) for result in results if result.row == row + suffix]
+    draw_sweep(path, keys[0].rsplit(".", 1)[-1].replace("_", " "), series, pairs)
+    return True
