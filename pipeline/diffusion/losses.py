@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from pipeline.diffusion.process import FLOOR, MaskAndReplace, Positions, posterior_kl
 
-BLOCK = {"cpu": 1 << 19, "cuda": 1 << 26}  # numbers in a block of logits: what the caches hold, or what keeps a GPU busy
+BLOCK = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers in a block of logits: what the caches hold, or what keeps a GPU busy
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,10 @@ class _Head(torch.autograd.Function):
                 if wants_grad:
                     low_grad = grad.to(low)
                     grad_hidden[here] = low_grad @ low_weight
-                    grad_weight += low_grad.T @ h
+                    if low == exact:
+                        grad_weight.addmm_(low_grad.T, h)
+                    else:
+                        grad_weight += low_grad.T @ h
                     if grad_bias is not None:
                         grad_bias += grad.sum(0)
             total = (batch.step_weight * step).sum() + (batch.sample_weight * sample).sum()

@@ -56,7 +56,7 @@ def sample(
         raise Mistake(f"sample.steps is {config.steps}, but the diffusion has {process.n_steps} steps; choose at most that.")
     device = network.output.weight.device
     views = _views(network, condition, config.guidance, len(generators))
-    sampler = _Sampler(network, process, config, views, grid or (1, length))
+    sampler = Reverse(network, process, config, views, grid or (1, length))
     x, fixed = _start(process, (len(generators), length), known, device)
     n_hidden = (~fixed).sum(1)
     times = torch.linspace(process.n_steps, 0, config.steps + 1, dtype=torch.float64).round().long()
@@ -91,7 +91,9 @@ def _start(process: MaskAndReplace, shape: tuple[int, int], known, device) -> tu
 
 
 @dataclass(frozen=True)
-class _Sampler:
+class Reverse:
+    """The reverse steps of one batch."""
+
     network: Network
     process: MaskAndReplace
     config: Sampling

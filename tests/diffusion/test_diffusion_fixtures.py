@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from diffusion_twins import FIXTURES
 
 from pipeline.diffusion.losses import Targets, head_terms
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.diffusion.truncation import kept
+from tests.diffusion.diffusion_twins import FIXTURES
 
 pytestmark = pytest.mark.skipif(not FIXTURES.is_dir(), reason=f"the numeric fixtures are not at {FIXTURES}")
 

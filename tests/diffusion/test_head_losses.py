@@ -1,12 +1,12 @@
 import pytest
 import torch
-from diffusion_twins import noisy_schedule, slow_terms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from pipeline.diffusion.losses import Targets, head_terms
 from pipeline.diffusion.process import MaskAndReplace
+from tests.diffusion.diffusion_twins import noisy_schedule, slow_terms
 
 
 def problem(n_codes, n_steps, batch, length, n, seed, *, schedule=None, sharpness=1.0, cap=torch.inf, dtype=torch.float64):

@@ -3,13 +3,13 @@ from itertools import product
 
 import pytest
 import torch
-from diffusion_twins import TinyNetwork, noisy_schedule, slow_terms
 from pydantic import ValidationError
 
 from pipeline.diffusion.contrast import Contrast, choose_negatives, information_bound, parse_setting
 from pipeline.diffusion.objective import Loss, Objective
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.runtime import Mistake
+from tests.diffusion.diffusion_twins import TinyNetwork, noisy_schedule, slow_terms
 
 K, T, B, L, N = 6, 7, 5, 4, 3
 

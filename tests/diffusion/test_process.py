@@ -1,12 +1,12 @@
 import pytest
 import torch
-from diffusion_twins import bayes, between, noisy_schedule, transition
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.diffusion.schedule import linear_schedule
 from pipeline.runtime import Mistake
+from tests.diffusion.diffusion_twins import bayes, between, noisy_schedule, transition
 
 SMALL = [(3, 4), (4, 5), (5, 7), (6, 6)]
 SCHEDULES = [linear_schedule, noisy_schedule]

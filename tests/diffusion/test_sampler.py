@@ -2,7 +2,6 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from diffusion_twins import TinyNetwork, bayes, noisy_schedule
 from torch import Tensor, nn
 
 from pipeline.diffusion.order import halton_path
@@ -10,6 +9,7 @@ from pipeline.diffusion.process import MaskAndReplace
 from pipeline.diffusion.sampler import Sampling, sample
 from pipeline.diffusion.truncation import N_NOISE, draw, draw_truncated, kept, truncate
 from pipeline.runtime import Mistake, torch_generator
+from tests.diffusion.diffusion_twins import TinyNetwork, bayes, noisy_schedule
 
 ORDERS = ["random", "purity", "confidence", "halton"]
 

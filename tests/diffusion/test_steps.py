@@ -1,11 +1,11 @@
 import pytest
 import torch
 import torch.distributed as dist
-from diffusion_twins import TinyNetwork, bayes, between, noisy_schedule
 
 from pipeline.diffusion.objective import Loss, Objective
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.diffusion.steps import ImportanceSteps, UniformSteps
+from tests.diffusion.diffusion_twins import TinyNetwork, bayes, between, noisy_schedule
 
 
 def warm(n_steps, losses):

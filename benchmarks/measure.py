@@ -1,0 +1,69 @@
+"""Seconds, peak memory and the machine's own matmul rate, with the two sides of a comparison taking turns."""
+
+import ctypes
+import gc
+import re
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def interleaved(
+    sides: dict[str, Callable[[], object]], repeats: int, device: torch.device, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
+    """Median seconds of each side; one unmeasured turn each, then they alternate, so that a busy machine slows all alike.
+
+    On a shared machine `time.process_time` with one thread comes nearer to what an idle machine would need.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in sides}
+    for repeat in range(repeats + 1):
+        for name, run in sides.items():
+            _wait(device)
+            start = clock()
+            run()
+            _wait(device)
+            if repeat:
+                taken[name].append(clock() - start)
+    return {name: statistics.median(seconds) for name, seconds in taken.items()}
+
+
+def peak_memory(run: Callable[[], object], device: torch.device) -> float:
+    """Bytes that `run` needs at its height, above what was there before (parameters, gradients)."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        return torch.cuda.max_memory_allocated(device) - before
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again from now
+    before = _resident("VmRSS")
+    run()
+    return _resident("VmHWM") - before
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype, clock: Callable[[], float] = time.perf_counter) -> float:
+    """FLOP/s of a large square matrix product: the ceiling of any network here."""
+    size, repeats = (8192, 10) if device.type == "cuda" else (2048, 5)
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    return 2 * size**3 / interleaved({"product": lambda: a @ b}, repeats, device, clock)["product"]
+
+
+def flops(run: Callable[[], object]) -> int:
+    """Floating-point operations of the matrix products, convolutions and attentions in `run`."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def _resident(field: str) -> int:
+    return 1024 * int(re.search(rf"{field}:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
