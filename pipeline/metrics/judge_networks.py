@@ -56,7 +56,7 @@ class Matcher(nn.Module):
         self.numbers = {word: number for number, word in enumerate(vocabulary, start=2)}
         self.tower = ImageTower(image_size, width)
         self.words = nn.Embedding(len(vocabulary) + 2, FEATURES, padding_idx=PAD)
-        self.places = nn.Parameter(0.02 * torch.randn(WORDS, FEATURES))
+        self.places = nn.Parameter(torch.randn(WORDS, FEATURES))
         layer = nn.TransformerEncoderLayer(FEATURES, 4, 4 * FEATURES, 0.0, "gelu", batch_first=True, norm_first=True)
         self.reader = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
         self.image_head, self.text_head = nn.Linear(FEATURES, FEATURES), nn.Linear(FEATURES, FEATURES)

@@ -70,15 +70,20 @@ def test_a_class_with_one_picture_is_named(classes):
     assert "lonely" in image_folder.check(_config(classes))[0]
 
 
+TABBED = "".join(f"pic{n}.png\tA thing,  number {n}\npic{n}\tagain {n}\n" for n in range(9))
+QUOTED = "".join(f'pic{n}.png,"A thing,  number {n}"\npic{n},again {n}\n' for n in range(9))
+OBJECTS = [{"id": f"pic{n}", "captions": [f"A thing,  number {n}", f"again {n}"]} for n in range(9)]
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("c.csv", "file,caption\n" + "".join(f'pic{n}.png,"A thing,  number {n}"\npic{n},again {n}\n' for n in range(9))),
-        ("c.tsv", "image\ttext\n" + "".join(f"pic{n}.png\tA thing,  number {n}\npic{n}\tagain {n}\n" for n in range(9))),
-        ("c.txt", "".join(f"pic{n}.png\tA thing,  number {n}\npic{n}\tagain {n}\n" for n in range(9))),
-        ("c.jsonl", "".join(json.dumps({"id": f"pic{n}", "text": [f"A thing,  number {n}", f"again {n}"]}) + "\n" for n in range(9))),
+        ("c.csv", "file,caption\n" + QUOTED),
+        ("c.tsv", "image\ttext\n" + TABBED),
+        ("c.txt", TABBED),
+        ("c.jsonl", "".join(json.dumps(item) + "\n" for item in OBJECTS)),
     ],
-)  # fmt: skip
+)
 def test_every_form_of_captions(captioned, tmp_path, name, text):
     (captioned / name).write_text(text)
     skipped = image_folder.prepare(_config(captioned, captions=name), tmp_path)
