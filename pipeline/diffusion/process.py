@@ -51,10 +51,17 @@ class MaskAndReplace:
         self.schedule = schedule or linear_schedule(n_steps)
         if self.schedule.n_steps != n_steps:
             raise Mistake(f"The schedule has {self.schedule.n_steps} steps where n_steps is {n_steps}.")
+        self._placed = {self.schedule.keep.device: self.schedule}
+
+    def schedule_on(self, device: torch.device) -> Schedule:
+        """The schedule's tables on a device, copied there once."""
+        if device not in self._placed:
+            self._placed[device] = self.schedule.to(device)
+        return self._placed[device]
 
     def jump(self, t: Tensor, s: Tensor | None = None) -> Jump:
         """The constants for going from t [B] back to s [B] (t - 1 unless given)."""
-        return jump(self.schedule, self.n_codes, t, t - 1 if s is None else s)
+        return jump(self.schedule_on(t.device), self.n_codes, t, t - 1 if s is None else s)
 
     def positions(self, x_t: Tensor, t: Tensor, s: Tensor | None = None, dtype=torch.float32) -> Positions:
         """The posterior's constants at every position of x_t [B, L]."""
@@ -76,7 +83,8 @@ class MaskAndReplace:
 
     def q_sample(self, x_0: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
         """x_t [B, L] drawn from q(x_t | x_0): masked, replaced by a uniform code, or kept; t [B] may hold zeros."""
-        keep, mask = self.schedule.keep.to(t.device)[t, None], self.schedule.mask.to(t.device)[t, None]
+        schedule = self.schedule_on(t.device)
+        keep, mask = schedule.keep[t, None], schedule.mask[t, None]
         fate = uniform(x_0.shape, generator, x_0.device)
         replaced = (uniform(x_0.shape, generator, x_0.device) * self.n_codes).long()
         x_t = torch.where(fate < 1 - keep, replaced, x_0)

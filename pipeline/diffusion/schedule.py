@@ -28,6 +28,10 @@ class Schedule:
         """T."""
         return len(self.keep) - 1
 
+    def to(self, device: torch.device) -> "Schedule":
+        """The same tables on a device."""
+        return Schedule(self.keep.to(device), self.mask.to(device))
+
 
 def linear_schedule(n_steps: int, keep=(0.99999, 0.000009), mask=(0.000009, 0.99999)) -> Schedule:
     """VQ-Diffusion's schedule: cumulative keep and mask run linearly from their values at t = 1 to those at t = T.
@@ -59,9 +63,11 @@ class Jump:
 
 
 def jump(schedule: Schedule, n_codes: int, t: Tensor, s: Tensor) -> Jump:
-    """The constants of q(x_s | x_t, x_0) for steps t [B] and s [B], 0 <= s < t, without a small number ever dividing."""
-    table_keep, table_mask = schedule.keep.to(t.device), schedule.mask.to(t.device)
-    keep_t, keep_s, mask_t, mask_s = table_keep[t], table_keep[s], table_mask[t], table_mask[s]
+    """The constants of q(x_s | x_t, x_0) for steps t [B] and s [B], 0 <= s < t, on the schedule's device.
+
+    Nothing is divided by a number that becomes small: bbar_t, a millionth of 1 / K, only ever divides its like.
+    """
+    keep_t, keep_s, mask_t, mask_s = schedule.keep[t], schedule.keep[s], schedule.mask[t], schedule.mask[s]
     blur_t, blur_s = (1 - keep_t - mask_t) / n_codes, (1 - keep_s - mask_s) / n_codes * (s > 0)
     alpha = keep_t / keep_s
     gamma = 1 - (1 - mask_t) / (1 - mask_s)
