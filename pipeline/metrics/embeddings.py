@@ -14,6 +14,7 @@ from ai_edge_litert.interpreter import Interpreter
 from torch import nn
 
 from pipeline.runtime import Mistake
+from pipeline.tensors import read_state_dict
 
 EmbeddingName = Literal["mfcc", "yamnet", "vggish"]
 NETWORK_RATE = 16000
@@ -76,7 +77,7 @@ class Vggish(nn.Module):
         widths = (512 * 4 * 6, 4096, 4096, 128)
         self.embeddings = nn.Sequential(*(f for a, b in zip(widths, widths[1:]) for f in (nn.Linear(a, b), nn.ReLU())))
         try:
-            self.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+            self.load_state_dict(read_state_dict(weights))
         except Exception as error:
             raise Mistake(f"{weights} does not hold VGGish in torchvggish's layout: {str(error).splitlines()[0]}") from None
         self.eval()
