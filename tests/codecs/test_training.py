@@ -109,11 +109,11 @@ def test_a_killed_training_resumes_to_the_same_bytes(tmp_path, kind):
 @pytest.mark.parametrize("kind", LEARNERS)
 def test_training_learns_and_tells_its_history(tmp_path, kind):
     make, source = LEARNERS[kind]
-    settings = SETTINGS.model_copy(update={"steps": 80, "log_every": 20, "learning_rate": 5e-3})
+    settings = SETTINGS.model_copy(update={"steps": 80, "log_every": 20, "learning_rate": 1e-2})
     history = train_codec(make(), source, settings, tmp_path, seed=0)
     assert [row["step"] for row in history] == [20, 40, 60, 80]
     term = "l2" if kind == "sound" else "l1"
-    assert history[-1][term] < 0.9 * history[0][term]
+    assert history[-1][term] < 0.75 * history[0][term]
     assert all(1 <= row["perplexity"] <= row["used_codes"] <= 16 for row in history)
     assert all(math.isfinite(value) for row in history for value in row.values())
     assert ("critic" in history[-1]) == (kind == "picture with critic")
