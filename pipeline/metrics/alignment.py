@@ -17,7 +17,7 @@ from scipy.signal import find_peaks
 from pipeline.metrics.beats import harmonic_mean
 
 SIGMA_SECONDS = 0.05
-SMOOTHING_SECONDS = 0.05
+SMOOTHING_SECONDS = 0.025
 PROMINENCE = 0.1
 
 
@@ -32,7 +32,7 @@ def as_positions(motion: np.ndarray) -> np.ndarray:
 
 
 def motion_speed(positions: np.ndarray, fps: float) -> np.ndarray:
-    """The mean speed of the joints between frames, [T - 1], smoothed over 50 ms; `positions` is [T, J, D] in any unit."""
+    """The mean speed of the joints between frames, [T - 1], smoothed over 25 ms; `positions` is [T, J, D] in any unit."""
     positions = np.asarray(positions, dtype=np.float64)
     speed = np.linalg.norm(np.diff(positions, axis=0), axis=2).mean(axis=1) * fps
     return gaussian_filter1d(speed, SMOOTHING_SECONDS * fps, mode="nearest")
@@ -41,14 +41,18 @@ def motion_speed(positions: np.ndarray, fps: float) -> np.ndarray:
 def kinematic_accents(positions: np.ndarray, fps: float) -> np.ndarray:
     """The seconds at which the movement [T, J, D] has a local minimum of speed; none when nothing moves.
 
-    A minimum counts when it is at least a tenth of the clip's range of speeds deep, so that tracking noise makes no accents.
+    A minimum counts when it is at least a tenth of the clip's range of speeds deep, so that tracking noise makes no accents;
+    a parabola through it and its neighbours places it between frames.
     """
     speed = motion_speed(positions, fps)
     spread = np.ptp(speed) if len(speed) else 0.0
     if spread <= 0:
         return np.zeros(0)
     minima, _ = find_peaks(-speed, prominence=PROMINENCE * spread)
-    return (minima + 0.5) / fps
+    before, at, after = speed[minima - 1], speed[minima], speed[minima + 1]
+    bend = np.maximum(before - 2 * at + after, 1e-12)
+    between = np.clip((before - after) / (2 * bend), -0.5, 0.5)
+    return (minima + 0.5 + between) / fps
 
 
 def alignment(accents: np.ndarray, onsets: np.ndarray, sigma: float = SIGMA_SECONDS) -> float:

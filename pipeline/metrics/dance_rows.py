@@ -218,6 +218,7 @@ def _remarks(data: DanceData, settings: EvaluateDance, clips: Clips) -> dict[str
         "clips_without_accent": sum(not len(accents) for accents in clips.accents),
         "embedding": data.gallery.name,
         "held_out_accuracy": data.gallery.held_out_accuracy,
-        "i3d_weights": data.conditions.provenance.get("i3d_weights"),
+        "extractor": data.conditions.provenance.get("extractor"),
+        "pose_source": data.conditions.provenance.get("pose_source"),
         "noise_reduced": settings.noise_reduce,
     }

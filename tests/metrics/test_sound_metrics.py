@@ -6,9 +6,11 @@ import pytest
 import torch
 from torchmetrics.image.fid import _compute_fid
 
+from pipeline.datasets.toy_dance.dancer import Noise, dance
+from pipeline.datasets.toy_dance.songs import compose, split_songs
 from pipeline.metrics import controls, timing
 from pipeline.metrics.alignment import alignment, kinematic_accents
-from pipeline.metrics.beats import onset_envelope
+from pipeline.metrics.beats import onset_envelope, onset_times
 from pipeline.metrics.bootstrap import draw_weights, interval, weighted_mean
 from pipeline.metrics.copying import nearest_training_item
 from pipeline.metrics.distances import frechet_audio_distance, kernel_audio_distance
@@ -165,3 +167,19 @@ def test_partners_are_of_other_songs(generator):
 def test_nearest_condition_is_scale_free():
     training = np.array([[0.0, 0.0], [1.0, 1000.0], [2.0, 0.0]])
     assert controls.nearest_condition(np.array([[1.9, 40.0], [1.0, 900.0]]), training).tolist() == [2, 1]
+
+
+def test_alignment_tells_the_toy_dancers_own_song_from_another():
+    """At the toy's frame rate and noise, the truth stands above other songs by several standard errors."""
+    songs = {name: compose(*name, seed=0, sample_rate=RATE) for name in split_songs()["test"][:10]}
+    generator = np.random.default_rng(0)
+    accents, onsets = [], []
+    for number in range(40):
+        song = songs[list(songs)[number % len(songs)]]
+        start = generator.uniform(0, 6)
+        accents.append(kinematic_accents(dance(song, start, 2.0, 20, Noise.of_level(1.0), generator)[..., :2], 20))
+        sound = song.sound[round(start * RATE) :][: 2 * RATE]
+        onsets.append(onset_times(onset_envelope(sound, RATE), "loris"))
+    own = np.array([alignment(*pair) for pair in zip(accents, onsets)])
+    other = np.mean([[alignment(accents[i], onsets[(i + k) % 40]) for i in range(40)] for k in (1, 3, 4, 7)])
+    assert np.nanmean(own) > other + 3 * np.nanstd(own) / np.sqrt(40)

@@ -69,7 +69,7 @@ def dance_data(tmp_path_factory):
     with write_store(root / "tokens.h5", "tokens", ids, {"codec": "test"}) as store:
         store.field("tokens", (5,), "uint16")
         store.write("tokens", slice(None), own)
-    with write_store(root / "conditions.h5", "conditions", ids, {"fps": FPS, "i3d_weights": "train"}) as store:
+    with write_store(root / "conditions.h5", "conditions", ids, {"fps": FPS, "extractor": "i3d train"}) as store:
         store.field("motion", (int(FPS * SECONDS), 17, 3), "float32")
         store.write("motion", slice(None), np.array(motions))
     facts = {"contrast": "sample_inter", "genre_input": False, "seeds": [0, 1], "steps": 20}
