@@ -27,11 +27,11 @@ def read_audio(path: Path, sample_rate: int, start_s: float = 0.0, duration_s: f
     Channels are averaged; resampling is soxr's high quality. Before its first and after its last sample a sound track is
     zero. Without `duration_s`: to the end. Raises Mistake when the file cannot be decoded or has no sound track.
     """
-    margin = _MARGIN_S if start_s > 0 else 0.0
-    wanted = None if duration_s is None else duration_s + margin + _MARGIN_S
-    native, native_rate = _decode(Path(path), start_s - margin, wanted)
+    margin = round(_MARGIN_S * sample_rate) if start_s > 0 else 0  # what the resampling filter sees before the stretch
+    wanted = None if duration_s is None else duration_s + margin / sample_rate + _MARGIN_S
+    native, native_rate = _decode(Path(path), start_s - margin / sample_rate, wanted)
     waveform = soxr.resample(native, native_rate, sample_rate) if native_rate != sample_rate else native
-    waveform = waveform[round(margin * sample_rate) :]
+    waveform = waveform[margin:]
     if duration_s is not None:
         length = round(duration_s * sample_rate)
         waveform = np.pad(waveform[:length], (0, max(0, length - len(waveform))))
