@@ -48,8 +48,7 @@ class JukeboxLearner(nn.Module):
         device = self.variance.device
         sounds = torch.cat([batches(index, batch_size).to(device) for index in range(4)])
         self.variance.copy_(sounds.var().clamp_min(1e-8))
-        if self.settings.spectra.scale == "magnitude":
-            self.spectral_norm.copy_(self.distance.norm(sounds).clamp_min(1e-8))
+        self.spectral_norm.copy_(self.distance.norm(sounds).clamp_min(1e-8))
         if not self.keep_codebook:
             self.bottleneck.start(self.codec.latent(sounds), torch_generator(seed, "codebook", device=device))
 
@@ -65,7 +64,7 @@ class JukeboxLearner(nn.Module):
             terms = {
                 "l2": squares.mean() / self.variance,
                 "linf": worst.mean() / self.variance,
-                "spectral": self.distance(output, target) / self.spectral_norm,
+                "spectral": self.distance(output, target, self.spectral_norm),
                 "commitment": quantised.loss,
             }
         weights = {"l2": s.l2, "linf": s.linf, "spectral": s.spectral, "commitment": s.commitment}

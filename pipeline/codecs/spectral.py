@@ -11,14 +11,18 @@ JUKEBOX_RESOLUTIONS = ((2048, 240, 1200), (1024, 120, 600), (512, 50, 240))
 
 
 class Spectra(Section):
-    """Resolutions as (n_fft, hop, window) in samples, and what is compared: magnitudes (the original) or their logarithms."""
+    """Resolutions as (n_fft, hop, window) in samples, and what is compared: magnitudes (the original), where the loud decides,
+    logarithms, where the quiet counts as much, or both.
+    """
 
     resolutions: tuple[tuple[int, int, int], ...]
-    scale: Literal["magnitude", "log"]
+    scale: Literal["magnitude", "log", "both"]
 
 
 class SpectralDistance(nn.Module):
-    """The mean over resolutions of ||S(x) - S(y)||_2 per example, or of the mean |log S(x) - log S(y)|."""
+    """The mean over resolutions of ||S(x) - S(y)||_2 per example over a given norm, of the mean |log S(x) - log S(y)|, or of
+    their sum.
+    """
 
     def __init__(self, settings: Spectra):
         super().__init__()
@@ -37,12 +41,15 @@ class SpectralDistance(nn.Module):
         """The mean norm of the magnitude spectra: what makes the magnitude distance independent of loudness."""
         return torch.stack([spectrum.flatten(1).norm(dim=1).mean() for spectrum in self.spectra(waveform)]).mean()
 
-    def forward(self, waveform: Tensor, target: Tensor) -> Tensor:
+    def forward(self, waveform: Tensor, target: Tensor, norm: Tensor | float = 1.0) -> Tensor:
         """The distance between waveforms [B, T] and targets [B, T], a scalar."""
-        pairs = zip(self.spectra(waveform), self.spectra(target))
-        if self.settings.scale == "log":
-            return torch.stack([(a.clamp_min(1e-5).log() - b.clamp_min(1e-5).log()).abs().mean() for a, b in pairs]).mean()
-        return torch.stack([(a - b).flatten(1).norm(dim=1).mean() for a, b in pairs]).mean()
+        distances = []
+        for a, b in zip(self.spectra(waveform), self.spectra(target)):
+            if self.settings.scale != "log":
+                distances.append((a - b).flatten(1).norm(dim=1).mean() / norm)
+            if self.settings.scale != "magnitude":
+                distances.append((a.clamp_min(1e-5).log() - b.clamp_min(1e-5).log()).abs().mean())
+        return torch.stack(distances).sum() / len(self.settings.resolutions)
 
 
 def magnitude(waveform: Tensor, n_fft: int, hop: int, window: Tensor) -> Tensor:

@@ -260,7 +260,7 @@ def test_the_perceptual_distance_reads_vgg_weights(tmp_path):
     assert not any(parameter.requires_grad for parameter in learner.perceptual.parameters())
 
 
-@pytest.mark.parametrize("scale", ["magnitude", "log"])
+@pytest.mark.parametrize("scale", ["magnitude", "log", "both"])
 def test_spectral_distance_is_zero_only_for_the_same_sound(scale):
     distance = SpectralDistance(SPECTRA.model_copy(update={"scale": scale}))
     sound = sounds(np.random.default_rng(0), 2)
