@@ -48,7 +48,7 @@ def _sentence(error: ValidationError, name: str) -> str:
     """What is wrong with each key, in one sentence."""
     problems = []
     for problem in error.errors():
-        key = ".".join([name, *(str(part) for part in problem["loc"])])
+        key = ".".join([*filter(None, [name]), *(str(part) for part in problem["loc"])])
         match problem["type"]:
             case "missing":
                 problems.append(f"{key} is missing")

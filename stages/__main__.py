@@ -1,9 +1,9 @@
 """The command line `cdcd` (the same as `python -m stages`): every stage, and the tools around them."""
 
+import errno
 import sys
 
 import typer
-from click.exceptions import Abort, ClickException
 
 from pipeline.runtime import Mistake
 from stages import weights
@@ -39,20 +39,14 @@ app.add_typer(weights.app, name="weights")
 def main() -> None:
     """Runs the command line; a Mistake ends with its sentence and exit code 1, a wrong command with 2."""
     try:
-        app(standalone_mode=False)
+        app()
     except Mistake as mistake:
         sys.exit(f"Error: {mistake}")
-    except ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (Abort, KeyboardInterrupt):
-        sys.exit("Stopped; what was finished is kept, the same command goes on from there.")
     except OSError as error:
-        if error.errno != 28:
+        if error.errno != errno.ENOSPC:
             raise
-        sys.exit(
-            f"Error: no space left on the disk ({error.filename or 'while writing'}); free some, then run the command again."
-        )
+        where = error.filename or "while writing"
+        sys.exit(f"Error: no space left on the disk ({where}); free some, then run the command again.")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.codecs.reconstruction import judge_reconstructions
-
 from pipeline.codecs.recipes import make_picture_codec, make_sound_codec
+from pipeline.codecs.reconstruction import judge_reconstructions
 from pipeline.history import write_history
 from pipeline.runtime import atomic, fingerprint, scratch, sha256_file, write_json
 from stages.config import DanceToMusic, DatasetArgument, read_dataset

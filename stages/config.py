@@ -4,16 +4,26 @@ from types import ModuleType
 from typing import Annotated, Generic, Literal, TypeVar
 
 import typer
-from pipeline.conditions.extract import ExtractDance
-from pipeline.metrics.images import EvaluateImages
+from pipeline.datasets.folder import Folder
 
 from pipeline.codecs.recipes import PictureCodec, SoundCodec
+from pipeline.conditions.extract import ExtractDance
 from pipeline.conditions.pictures import ExtractCaptions, ExtractLabels
 from pipeline.datasets import aist, coco, cub200, digits, folder, image_folder, imagenet, tiktok, toy_dance, toy_shapes
+from pipeline.datasets.aist import Aist
+from pipeline.datasets.coco import Coco
+from pipeline.datasets.cub200 import Cub200
+from pipeline.datasets.digits import Digits
+from pipeline.datasets.image_folder import ImageFolder
+from pipeline.datasets.imagenet import Imagenet
+from pipeline.datasets.tiktok import Tiktok
+from pipeline.datasets.toy_dance import ToyDance
+from pipeline.datasets.toy_shapes import ToyShapes
 from pipeline.diffusion.contrast import parse_setting
 from pipeline.diffusion.sampler import Sampling
 from pipeline.metrics.dance_rows import EvaluateDance
 from pipeline.metrics.genre import JudgeDance
+from pipeline.metrics.images import EvaluateImages
 from pipeline.metrics.judges import JudgeImages
 from pipeline.model.network import CaptionModel, ClassModel, DanceModel
 from pipeline.negatives import Negatives
@@ -96,24 +106,21 @@ class ClassToImage(Dataset[D], Generic[D]):
     evaluate: EvaluateImages
 
 
-ImageFolder = image_folder.ImageFolder
-
-
 class Params(Section):
     """params.yaml. Sections of data sets that are not in use may be deleted."""
 
     datasets: list[str]
     contrast: str
-    toy_dance: DanceToMusic[toy_dance.ToyDance] | None = None
-    folder: DanceToMusic[folder.Folder] | None = None
-    aist: DanceToMusic[aist.Aist] | None = None
-    tiktok: DanceToMusic[tiktok.Tiktok] | None = None
-    toy_shapes: CaptionToImage[toy_shapes.ToyShapes] | None = None
-    cub200: CaptionToImage[cub200.Cub200] | None = None
-    coco: CaptionToImage[coco.Coco] | None = None
+    toy_dance: DanceToMusic[ToyDance] | None = None
+    folder: DanceToMusic[Folder] | None = None
+    aist: DanceToMusic[Aist] | None = None
+    tiktok: DanceToMusic[Tiktok] | None = None
+    toy_shapes: CaptionToImage[ToyShapes] | None = None
+    cub200: CaptionToImage[Cub200] | None = None
+    coco: CaptionToImage[Coco] | None = None
     image_folder: CaptionToImage[ImageFolder] | ClassToImage[ImageFolder] | None = None
-    digits: ClassToImage[digits.Digits] | None = None
-    imagenet: ClassToImage[imagenet.Imagenet] | None = None
+    digits: ClassToImage[Digits] | None = None
+    imagenet: ClassToImage[Imagenet] | None = None
 
 
 MODULES: dict[str, ModuleType] = {
@@ -137,7 +144,7 @@ DatasetArgument = Annotated[
 def read_params() -> Params:
     """params.yaml, checked as a whole; raises Mistake that names the first wrong keys."""
     content = read_yaml(PARAMS)
-    params = validate(Params, content, "params.yaml")
+    params = validate(Params, content, "")
     parse_setting(params.contrast)
     for name in params.datasets:
         if name not in MODULES:

@@ -110,7 +110,7 @@ def train_network(
     batches = training.loader(state.step, config.steps, config.workers)
     for batch in progress(batches, f"training ({setting})", total=config.steps - state.step):
         generator = torch_generator(config.seed, "noise", state.step, rank)
-        wants_bound = bool(objective.terms) and (state.step + 1) % config.bound_every == 0
+        wants_bound = bool(objective.terms and config.bound_every) and (state.step + 1) % config.bound_every == 0
         terms = parallel(batch.to(device), generator, wants_bound)
         optimiser.zero_grad(set_to_none=True)
         terms.total.backward()

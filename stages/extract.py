@@ -1,0 +1,37 @@
+"""Stage `extract`: what the model is conditioned on, as numbers."""
+
+from pipeline.conditions.extract import extract_dance
+from pipeline.conditions.pictures import extract_captions, extract_labels
+from pipeline.datasets.toy_dance import read_markers
+from pipeline.runtime import atomic, fingerprint, scratch
+from stages.config import CaptionToImage, ClassToImage, DatasetArgument, read_dataset
+from stages.paths import Paths, code
+
+
+def extract(dataset: DatasetArgument) -> None:
+    """Extract the conditions: motion and video features of dances, tokens or features of captions, class numbers.
+
+    In: data/DATASET/raw, and the weights that DATASET.extract names, if any. Out: data/DATASET/conditions.h5, and
+    data/DATASET/extractor: the networks used, and skipped.csv, the clips without a visible dancer.
+
+    Example: cdcd extract toy_dance
+    """
+    settings, paths = read_dataset(dataset), Paths(dataset)
+    manifest = paths.manifest(settings.media_root)
+    if isinstance(settings, CaptionToImage | ClassToImage):
+        with atomic(paths.extractor) as folder:
+            folder.mkdir()
+            (folder / "README.md").write_text("Captions and classes are read without a network trained here.\n")
+        if isinstance(settings, CaptionToImage):
+            extract_captions(settings.extract, manifest, paths.raw, paths.conditions)
+        else:
+            extract_labels(settings.extract, manifest, paths.conditions)
+        return
+    mark = fingerprint("extract", settings.extract, settings.clip_seconds, paths.raw, *code("conditions", "media"))
+    with scratch(mark) as folder:
+        skipped = extract_dance(
+            settings.extract, manifest, settings.clip_seconds, paths.conditions, paths.extractor, folder, read_markers
+        )
+    for clip, reason in skipped[:10]:
+        print(f"{dataset}: {clip} left out: {reason}")
+    print(f"{dataset}: conditions of {len(manifest.clips) - len(skipped)} clips, {len(skipped)} left out (skipped.csv).")

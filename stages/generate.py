@@ -1,0 +1,135 @@
+"""Tool `generate`: music for somebody's own dance clips."""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from pipeline.datasets.folder import EXTENSIONS
+
+from pipeline.codecs.jukebox import JukeboxVQVAE
+from pipeline.conditions.extract import Readers
+from pipeline.conditions.i3d import I3D
+from pipeline.conditions.i3d_source import VisualReader
+from pipeline.conditions.pose_reader import PoseReader
+from pipeline.datasets.toy_dance import read_markers
+from pipeline.diffusion.process import MaskAndReplace
+from pipeline.diffusion.sampler import sample as draw
+from pipeline.manifest import Clip, Manifest
+from pipeline.media.audio import reduce_noise, write_wav
+from pipeline.media.video import mux_sound, probe
+from pipeline.model.network import Network, load_model
+from pipeline.runtime import Mistake, device, progress, torch_generator
+from stages.config import DanceToMusic, read_dataset
+from stages.content import checked, open_codec
+from stages.paths import Paths
+from stages.train import MODEL_FILE
+
+OVERLAP = 0.5  # of a window, whose tokens are given to the next one: the music goes on instead of starting anew
+
+
+def generate(
+    videos: Annotated[Path, typer.Argument(help="A video file, or a folder of them.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("generated"),
+    dataset: Annotated[
+        str, typer.Option(help="Whose model plays: a dance section of params.yaml that was trained.")
+    ] = "toy_dance",
+    pose: Annotated[
+        str, typer.Option(help="Who reads the dancer: movenet, keypoint_rcnn, or markers (clips of the toy).")
+    ] = "movenet",
+    weights: Annotated[
+        str | None, typer.Option(help="Weights of that reader: a name of `cdcd weights list` or a path. Default: its own name.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed plays something else.")] = 0,
+    clean: Annotated[bool, typer.Option(help="Spectral noise reduction of the sound.")] = False,
+) -> None:
+    """Make music for your own dance clips.
+
+    Any length and frame rate, portrait or landscape, with sound or without (it is not listened to). Long clips are played
+    in overlapping windows that continue one another. Out: OUT/NAME.mp4, the clip under its new music, and NAME.wav.
+
+    Example: cdcd generate holiday.mp4 --weights movenet_lightning.tflite
+    """
+    files = [videos] if videos.is_file() else sorted(file for file in videos.rglob("*") if file.suffix.lower() in EXTENSIONS)
+    if not files:
+        raise Mistake(f"{videos} is not a video and no folder with videos ({', '.join(EXTENSIONS)}).")
+    player = Player(dataset, pose, weights)
+    skipped = []
+    for file in files:
+        name = file.stem if videos.is_file() else "_".join(file.relative_to(videos).with_suffix("").parts)
+        try:
+            waveform = player.play(file, seed)
+            sound = reduce_noise(waveform, player.codec.sample_rate) if clean else waveform
+            out.mkdir(parents=True, exist_ok=True)
+            write_wav(out / f"{name}.wav", sound, player.codec.sample_rate)
+            mux_sound(file, out / f"{name}.mp4", sound, player.codec.sample_rate)
+            print(f"{file}: {len(waveform) / player.codec.sample_rate:.1f} s of music in {out / name}.mp4")
+        except Mistake as mistake:
+            skipped.append(f"{file} left out: {mistake}")
+    print("\n".join(skipped))
+    if len(skipped) == len(files):
+        raise Mistake(f"None of {len(files)} videos could be used; the reasons stand above.")
+
+
+class Player:
+    """A trained dance model with everything around it."""
+
+    def __init__(self, dataset: str, pose: str, weights: str | None):
+        settings, paths = read_dataset(dataset), Paths(dataset)
+        if not isinstance(settings, DanceToMusic):
+            raise Mistake(f"{dataset} makes pictures; choose a dance section of params.yaml, such as toy_dance.")
+        self.settings, self.seconds = settings, settings.clip_seconds
+        self.network: Network = load_model(checked(paths.model / MODEL_FILE, "train", dataset)).to(device())
+        self.codec: JukeboxVQVAE = open_codec(settings, paths)
+        config = settings.extract.pose.model_copy(update={"source": pose, "weights": weights or pose})
+        visual = VisualReader(
+            settings.extract.visual, I3D.load(checked(paths.extractor / "i3d_rgb.safetensors", "extract", dataset))
+        )
+        self.readers = Readers(PoseReader(type(config).model_validate(config.model_dump()), read_markers), visual, self.seconds)
+
+    def play(self, file: Path, seed: int) -> np.ndarray:
+        """The waveform [T] for a whole video, window after window; raises Mistake for one that is too short or shows nobody."""
+        duration = probe(file).duration_s
+        if duration < self.seconds:
+            raise Mistake(f"it lasts {duration:.1f} s; this model plays windows of {self.seconds:g} s, so that is the least.")
+        manifest, clip = Manifest((), file.parent), Clip(file.stem, file.name, "infer", 0.0, duration)
+        motion = self.readers.pose.read(manifest, clip, duration).motion()
+        length = self.network.grid[1]
+        tokens = np.zeros(0, np.int64)
+        for start in progress(window_starts(duration, self.seconds), f"playing {file.name}"):
+            place = round(start / self.seconds * length)
+            known = torch.from_numpy(tokens[place : place + length])
+            fresh = self._window(clip, manifest, motion, start, known, torch_generator(seed, "generate", place))
+            tokens = np.concatenate([tokens[:place], fresh])
+        with torch.inference_mode():
+            return self.codec.decode(torch.from_numpy(tokens)[None].to(device()))[0].float().cpu().numpy()
+
+    def _window(
+        self, clip: Clip, manifest: Manifest, motion: np.ndarray, start: float, known: torch.Tensor, generator
+    ) -> np.ndarray:
+        """The tokens [L] of one window, of which those in `known` (played already) stay."""
+        fps, length = self.settings.extract.pose.fps, self.network.grid[1]
+        first = min(round(start * fps), len(motion) - round(self.seconds * fps))
+        window = Clip(clip.id, clip.path, "infer", start, self.seconds)
+        frames = self.readers.visual.frames(manifest, window, self.seconds)
+        inputs = {
+            "motion": torch.from_numpy(motion[None, first : first + round(self.seconds * fps)]),
+            "visual": torch.from_numpy(self.readers.visual.features(frames[None])),
+            "genre": torch.zeros(1, dtype=torch.int64),
+        }
+        given = torch.zeros(1, length, dtype=torch.int64)
+        given[0, : len(known)] = known
+        played = (torch.arange(length) < len(known))[None]
+        with torch.no_grad():
+            condition = self.network.encode({name: value.to(device()) for name, value in inputs.items()})
+            process = MaskAndReplace(self.network.n_codes, self.network.n_steps)
+            sampling = self.settings.sample.sampling
+            return draw(self.network, process, condition, length, sampling, [generator], known=(given, played))[0].cpu().numpy()
+
+
+def window_starts(duration_s: float, seconds: float) -> list[float]:
+    """When the windows start: overlapping, the last one ending with the video."""
+    step = seconds * (1 - OVERLAP)
+    last = duration_s - seconds
+    return [*np.arange(0, last - 1e-6, step).tolist(), last]
