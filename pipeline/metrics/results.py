@@ -10,19 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from pipeline.params import Section
 from pipeline.runtime import Mistake, atomic, write_json
-
-
-@dataclass(frozen=True)
-class Task:
-    """What an evaluation is given: the data set's name, its folder, its whole section of settings and two folders to fill."""
-
-    dataset: str
-    data: Path
-    settings: Section
-    examples: Path
-    media_root: Path | None = None
 
 
 @dataclass(frozen=True)
