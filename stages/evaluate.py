@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from pipeline.diffusion.contrast import parse_setting
 from pipeline.metrics.dance_rows import DanceData, describe_clips, evaluate_dance
 from pipeline.metrics.genre import load_gallery
 from pipeline.metrics.images import ImageData, evaluate_images
@@ -48,7 +49,8 @@ def evaluate(dataset: DatasetArgument) -> None:
 def _settings(settings: Dataset, paths: Paths) -> dict[str, object]:
     """The settings without which the figures cannot be read."""
     about, train, drawn = read_json(paths.model / "about.json"), settings.train, settings.sample.sampling
-    weights = {} if about["contrast"] == "vanilla" else train.contrast.model_dump(mode="json")
+    kinds = {term.kind for term in parse_setting(about["contrast"])}
+    contrast = train.contrast.model_dump(mode="json", include={"form", "contrastive_steps", *(f"{k}_weight" for k in kinds)})
     condition = train.model.condition if isinstance(settings, DanceToMusic) else None
     return {
         "contrast": about["contrast"],
@@ -56,7 +58,7 @@ def _settings(settings: Dataset, paths: Paths) -> dict[str, object]:
         "training_steps": train.steps,
         "batch_size": train.batch_size,
         "diffusion_steps": train.diffusion_steps,
-        **{name: weights[name] for name in ("form", "intra_weight", "inter_weight", "contrastive_steps") if name in weights},
+        **(contrast if kinds else {}),
         "seeds": list(settings.sample.seeds),
         "sampling_steps": drawn.steps,
         "truncation": drawn.truncation,

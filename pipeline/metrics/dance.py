@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.preprocessing import StandardScaler
 
 from pipeline.metrics import timing
 from pipeline.metrics.alignment import alignment
@@ -108,9 +109,9 @@ def summarise(row: str, figures: Figures, clips: Clips, weights: np.ndarray) -> 
 
 
 def distances(row: str, clips: Clips, rows: list[list[Heard]], gallery) -> list[Result]:
-    """KAD and FAD of each seed's clips against the true music, on embeddings standardised by the gallery."""
-    true = gallery.standardise(_embeddings(clips.heard))
-    sets = [gallery.standardise(_embeddings(heard)) for heard in rows]
+    """KAD and FAD of each seed's clips against the true music, on embeddings in units of the true music's deviations."""
+    scaler = StandardScaler().fit(_embeddings(clips.heard))
+    true, *sets = [scaler.transform(_embeddings(heard)) for heard in (clips.heard, *rows)]
     shape = np.zeros((len(rows), len(clips.ids)))
     return [
         _constant(row, name, gallery.name, [distance(true, one) for one in sets], shape, clips)

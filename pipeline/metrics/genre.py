@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.metrics.embeddings import EmbeddingName, load_embedding
@@ -37,17 +38,12 @@ class Gallery:
     held_out_accuracy: float | None = None
 
     @cached_property
-    def _scaler(self) -> StandardScaler:
-        return StandardScaler().fit(self.embeddings)
-
-    def standardise(self, queries: np.ndarray) -> np.ndarray:
-        """`queries` [n, D] in units of the gallery's deviations from its mean."""
-        return self._scaler.transform(queries)
+    def _nearest(self) -> Pipeline:
+        return make_pipeline(StandardScaler(), KNeighborsClassifier(n_neighbors=1)).fit(self.embeddings, self.genres)
 
     def retrieve(self, queries: np.ndarray) -> np.ndarray:
         """The genre of the nearest member, [n], of each query embedding [n, D]; features are standardised on the gallery."""
-        classifier = KNeighborsClassifier(n_neighbors=1).fit(self.standardise(self.embeddings), self.genres)
-        return classifier.predict(self.standardise(queries))
+        return self._nearest.predict(queries)
 
     def accuracy(self, queries: np.ndarray, genres: Iterable[str]) -> float:
         """The percentage of `queries` [n, D] whose retrieved genre is the one in `genres`."""
@@ -67,7 +63,7 @@ def build_gallery(
 
     The folder holds gallery.npz, judge.json (embedding, counts, accuracy in percent on `held_out`) and a copy of the
     embedding's weights, so that it needs nothing else to be read. Where there are no genres, give "" for each: the gallery
-    then only sets the scale of KAD and FAD, and has no accuracy (None), as when nothing is held out.
+    then only names the embedding of KAD and FAD, and has no accuracy (None), as when nothing is held out.
     """
     weights = Path(settings.weights).expanduser() if settings.weights else None
     embed = load_embedding(settings.embedding, weights)

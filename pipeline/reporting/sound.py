@@ -6,7 +6,7 @@ import av
 import librosa
 import numpy as np
 
-from pipeline.metrics.beats import SAMPLE_RATE, onset_envelope, onset_times
+from pipeline.metrics.beats import onset_envelope, onset_times
 from pipeline.reporting.style import figure
 from pipeline.runtime import atomic
 
@@ -29,14 +29,15 @@ def write_m4a(path: Path, audio: np.ndarray, sample_rate: int) -> None:
 def draw_spectrogram(path: Path, audio: np.ndarray, sample_rate: int, reference: np.ndarray | None) -> list[float]:
     """The onsets of `audio` [T] in seconds; draws its mel spectrogram with them below and the `reference` music's above."""
     onsets = onset_times(onset_envelope(audio, sample_rate), "5hz")
-    if sample_rate != SAMPLE_RATE:
-        audio = librosa.resample(np.asarray(audio, dtype=np.float32), orig_sr=sample_rate, target_sr=SAMPLE_RATE)
-    mel = librosa.feature.melspectrogram(y=audio, sr=SAMPLE_RATE, n_fft=1024, hop_length=256, n_mels=64)
+    hop = sample_rate // 86
+    mel = librosa.feature.melspectrogram(y=np.asarray(audio), sr=sample_rate, n_fft=1024, hop_length=hop, n_mels=64)
     decibels = librosa.power_to_db(mel, ref=max(1e-4, float(mel.max(initial=0))), top_db=-FLOOR_DB)
-    seconds = len(audio) / SAMPLE_RATE
+    seconds = len(audio) / sample_rate
     with figure(path, 3.2, 1.15, colours=48, layout="none") as canvas:
         axes = canvas.add_axes((0, 0, 1, 1))
         axes.imshow(decibels, aspect="auto", origin="lower", extent=(0, seconds, 0, 1), cmap="cividis", vmin=FLOOR_DB, vmax=0)
+        for edge in (0, 0.84):
+            axes.axhspan(edge, edge + 0.16, color="#00204c", alpha=0.7, linewidth=0)
         axes.vlines(onsets, 0, 0.16, color="#ffffff", linewidth=1.6)
         if reference is not None:
             axes.vlines(reference, 0.84, 1, color="#ffb000", linewidth=1.6)
