@@ -112,8 +112,8 @@ def as_coco17(pose: Pose) -> Pose:
 def follow_dancer(people: list[np.ndarray]) -> np.ndarray:
     """The main dancer [T, J, 3] among the people [P, J, 3] found in each frame; NaN where he is not found.
 
-    The main dancer is begun with in the frame that shows anybody largest, clearest and nearest to the middle, and followed
-    forwards and backwards to whoever is nearest, as long as nobody's joints jump by more than half a body a frame.
+    The main dancer is whoever is seen largest and clearest in any frame; he is followed forwards and backwards to whoever is
+    nearest, whose joints must lie within 0.4 of his size (0.1 more for each frame in which he was missed, up to 0.8).
     """
     n_joints = next((frame.shape[1] for frame in people if len(frame)), 17)
     main = np.full((len(people), n_joints, 3), np.nan, np.float32)
@@ -125,7 +125,7 @@ def follow_dancer(people: list[np.ndarray]) -> np.ndarray:
         last, gap = people[first][row], 1
         for number in numbers:
             distances = [_distance(person, last) for person in people[number]]
-            if distances and min(distances) < 0.5 * min(gap, 6):
+            if distances and min(distances) < 0.3 + 0.1 * min(gap, 5):
                 last, gap = people[number][int(np.argmin(distances))], 1
                 main[number] = last
             else:

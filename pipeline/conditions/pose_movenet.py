@@ -18,7 +18,7 @@ _SHOULDERS, _HIPS = (5, 6), (11, 12)
 _TORSO = (*_SHOULDERS, *_HIPS)
 _TORSO_MARGIN, _BODY_MARGIN = 1.9, 1.2
 _NEIGHBOURS = 0.2  # how far beside the dancer, in body sizes, the picture is kept: what lies beyond may be somebody else
-_JUMP = 0.35  # body sizes that the joints may move on average from frame to frame
+_JUMP = 0.2  # how far, in body sizes, shoulders and hips may go from frame to frame
 _PATIENCE = 10  # frames for which a dancer lost is waited for where he was
 
 @dataclass(frozen=True)
@@ -59,22 +59,28 @@ class MoveNet:
         return np.stack(joints) if joints else np.zeros((0, 17, 3), np.float32)
 
     def _follow(self, frame: np.ndarray, last: np.ndarray) -> np.ndarray | None:
-        """The dancer whose joints were `last`, in the next frame; None when he is not seen, or the joints are another's."""
+        """The dancer whose joints were `last`, in the next frame: where he was, else anywhere; None when he is not seen."""
         found = self._detect(frame, next_crop(last))
-        is_seen = found[:, 2].mean() >= FOUND and next_crop(found) is not None
-        return found if is_seen and moved(found, last) < _JUMP else None
+        if found[:, 2].mean() >= FOUND and next_crop(found) and moved(found, last) < _JUMP:
+            return found
+        nearest = min(self._people(frame, FOUND), key=lambda joints: moved(joints, last), default=None)
+        return nearest if nearest is not None and moved(nearest, last) < _JUMP else None
 
     def _find(self, frame: np.ndarray) -> np.ndarray | None:
-        """The most prominent dancer of a frame, looked for in the whole picture and in upright parts of it, then closer."""
-        best, highest = None, 0.0
+        """The most prominent dancer of a frame."""
+        return max(self._people(frame, STARTED), key=lambda joints: prominence(joints, frame), default=None)
+
+    def _people(self, frame: np.ndarray, least: float) -> list[np.ndarray]:
+        """Everybody (some perhaps twice) seen in the whole picture and in upright parts of it, each then looked at closer."""
+        people = []
         for crop in first_crops(frame):
             found = self._detect(frame, crop)
             for _ in range(2):
                 if closer := next_crop(found):
                     found = self._detect(frame, closer)
-            if found[:, 2].mean() >= STARTED and next_crop(found) and prominence(found, frame) > highest:
-                best, highest = found, prominence(found, frame)
-        return best
+            if found[:, 2].mean() >= least and next_crop(found):
+                people.append(found)
+        return people
 
     def _detect(self, frame: np.ndarray, crop: Crop) -> np.ndarray:
         """Joints [17, 3] in pixels of the frame, looked for in one square."""
@@ -121,7 +127,7 @@ def prominence(joints: np.ndarray, frame: np.ndarray) -> float:
 
 
 def moved(joints: np.ndarray, last: np.ndarray) -> float:
-    """The mean distance that joints seen in both went, in units of the last one's height; infinite when there is none."""
-    both = (joints[:, 2] > CONFIDENT) & (last[:, 2] > CONFIDENT)
+    """How far shoulders and hips seen in both went on average, in units of the last one's height; infinite for none."""
+    both = (joints[:, 2] > CONFIDENT) & (last[:, 2] > CONFIDENT) & np.isin(np.arange(17), _TORSO)
     height = max(np.ptp(last[last[:, 2] > CONFIDENT, 1]), 1.0)
     return float(np.linalg.norm(joints[both, :2] - last[both, :2], axis=1).mean() / height) if both.any() else np.inf

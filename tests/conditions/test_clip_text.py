@@ -29,8 +29,8 @@ def test_long_captions_are_cut_with_the_end_token_last(n_words, n_cut):
 def model():
     torch.manual_seed(0)
     vision = {"image_resolution": 32, "vision_layers": 1, "vision_width": 64, "vision_patch_size": 32}
-    text = {"context_length": 77, "vocab_size": 49408, "transformer_width": 128, "transformer_heads": 2, "transformer_layers": 3}
-    return CLIP(64, **vision, **text)
+    text = {"transformer_width": 128, "transformer_heads": 2, "transformer_layers": 3}
+    return CLIP(64, **vision, context_length=77, vocab_size=49408, **text)
 
 
 def test_features_are_the_towers_at_every_position(model):
