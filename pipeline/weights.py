@@ -78,6 +78,16 @@ def find(name: str) -> Path:
     return weights.path
 
 
+def weights_file(name: str) -> Path:
+    """The file of weights given by their name in `cdcd weights list` or by a path; raises Mistake when it is not there."""
+    if name in registry():
+        return find(name)
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise Mistake(f"{path} does not exist; give a path to weights, or one of the names {', '.join(registry())}.")
+    return path
+
+
 def is_here(weights: Weights) -> bool:
     """Whether the weights were fetched or added before."""
     return weights.path.exists() and weights.record.exists()

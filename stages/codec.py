@@ -1,14 +1,15 @@
 """Stage `codec`: the network that turns waveforms or pictures into codes and back."""
 
-from pathlib import Path
-
 from pipeline.codecs.recipes import make_picture_codec, make_sound_codec
 from pipeline.codecs.reconstruction import judge_reconstructions
 from pipeline.history import write_history
 from pipeline.runtime import atomic, fingerprint, scratch, sha256_file, write_json
+from pipeline.weights import weights_file
 from stages.config import DanceToMusic, DatasetArgument, read_dataset
-from stages.content import CODEC_FILE, open_content
-from stages.paths import Paths, code
+from stages.content import open_content
+from stages.paths import CODEC_FILE, Paths, code
+
+UNVALIDATED = 64  # training rows that stand in where a data set has no validation split
 
 
 def codec(dataset: DatasetArgument) -> None:
@@ -25,11 +26,11 @@ def codec(dataset: DatasetArgument) -> None:
     content = open_content(settings, manifest)
     rows = manifest.of("train")
     make = make_sound_codec if isinstance(settings, DanceToMusic) else make_picture_codec
-    given = Path(settings.codec.weights) if settings.codec.weights else None
-    weights = sha256_file(given) if given and given.exists() else None
+    given = settings.codec.weights
+    weights = sha256_file(weights_file(given)) if given else None
     with scratch(fingerprint("codec", settings.codec, weights, paths.raw, *code("codecs"))) as folder:
         network, history = make(settings.codec, content, rows, folder)
-        quality = judge_reconstructions(network, content, manifest.of("val"))
+        quality = judge_reconstructions(network, content, manifest.of("val") or rows[:UNVALIDATED])
         with atomic(paths.codec) as temporary:
             temporary.mkdir()
             network.save(temporary / CODEC_FILE, {"weights": "trained here" if history else settings.codec.weights})

@@ -4,7 +4,6 @@ from types import ModuleType
 from typing import Annotated, Generic, Literal, TypeVar
 
 import typer
-from pipeline.datasets.folder import Folder
 
 from pipeline.codecs.recipes import PictureCodec, SoundCodec
 from pipeline.conditions.extract import ExtractDance
@@ -14,6 +13,7 @@ from pipeline.datasets.aist import Aist
 from pipeline.datasets.coco import Coco
 from pipeline.datasets.cub200 import Cub200
 from pipeline.datasets.digits import Digits
+from pipeline.datasets.folder import Folder
 from pipeline.datasets.image_folder import ImageFolder
 from pipeline.datasets.imagenet import Imagenet
 from pipeline.datasets.tiktok import Tiktok

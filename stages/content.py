@@ -10,10 +10,9 @@ from pipeline.content import Pictures, Sound
 from pipeline.manifest import Manifest
 from pipeline.runtime import Mistake, device
 from stages.config import DanceToMusic, Dataset
-from stages.paths import Paths
+from stages.paths import CODEC_FILE, Paths
 
 Codec = JukeboxVQVAE | VQGAN
-CODEC_FILE = "codec.safetensors"
 
 
 def open_content(settings: Dataset, manifest: Manifest) -> Sound | Pictures:

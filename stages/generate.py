@@ -6,13 +6,13 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
-from pipeline.datasets.folder import EXTENSIONS
 
 from pipeline.codecs.jukebox import JukeboxVQVAE
 from pipeline.conditions.extract import Readers
 from pipeline.conditions.i3d import I3D
 from pipeline.conditions.i3d_source import VisualReader
 from pipeline.conditions.pose_reader import PoseReader
+from pipeline.datasets.folder import EXTENSIONS
 from pipeline.datasets.toy_dance import read_markers
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.diffusion.sampler import sample as draw
@@ -23,8 +23,7 @@ from pipeline.model.network import Network, load_model
 from pipeline.runtime import Mistake, device, progress, torch_generator
 from stages.config import DanceToMusic, read_dataset
 from stages.content import checked, open_codec
-from stages.paths import Paths
-from stages.train import MODEL_FILE
+from stages.paths import MODEL_FILE, Paths
 
 OVERLAP = 0.5  # of a window, whose tokens are given to the next one: the music goes on instead of starting anew
 

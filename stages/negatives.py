@@ -7,8 +7,8 @@ from pipeline.negatives import derangements, inter_rows
 from pipeline.runtime import device, fingerprint, in_batches, numpy_generator, scratch, sha256_file, shards
 from pipeline.store import Store, write_store
 from stages.config import DatasetArgument, read_dataset
-from stages.content import CODEC_FILE, open_codec, open_content
-from stages.paths import Paths, code
+from stages.content import open_codec, open_content
+from stages.paths import CODEC_FILE, Paths, code
 
 
 def negatives(dataset: DatasetArgument) -> None:
@@ -29,8 +29,11 @@ def negatives(dataset: DatasetArgument) -> None:
     row_in_tokens = {row: number for row, number in zip(rows, tokens.rows_of(ids))}
     orders = [derangements(numpy_generator(config.seed, "intra", name), config.n_intra, config.chunks) for name in ids]
     with write_store(paths.negatives, "negatives", ids, {**tokens.provenance, **config.model_dump()}) as store:
-        store.field("inter", (config.n_inter,), "int32")
-        store.write("inter", slice(None), np.vectorize(row_in_tokens.get, otypes=[np.int32])(inter))
+        if config.n_inter:
+            store.field("inter", (config.n_inter,), "int32")
+            store.write("inter", slice(None), np.vectorize(row_in_tokens.get, otypes=[np.int32])(inter))
+        if not config.n_intra:
+            return
         if config.intra == "tokens":
             store.field("intra", (config.n_intra, config.chunks), "uint16")
             store.write("intra", slice(None), np.stack(orders))

@@ -8,6 +8,8 @@ from pipeline.manifest import Manifest, read_manifest
 
 PARAMS = Path("params.yaml")
 REPORTS = Path("reports")
+CODEC_FILE = "codec.safetensors"
+MODEL_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)

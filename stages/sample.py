@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from pipeline.conditions.inputs import condition_inputs
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.diffusion.sampler import sample as draw
 from pipeline.manifest import Manifest
@@ -10,12 +11,10 @@ from pipeline.model.network import Network, load_model
 from pipeline.negatives import inter_rows
 from pipeline.runtime import Mistake, device, fingerprint, in_batches, scratch, sha256_file, shards, torch_generator
 from pipeline.store import Store, write_store
-from pipeline.training.batches import condition_inputs
 from stages.config import DatasetArgument, Sample, read_dataset
 from stages.content import open_codec
 from stages.media import write_media
-from stages.paths import Paths, code
-from stages.train import MODEL_FILE
+from stages.paths import MODEL_FILE, Paths, code
 
 
 def sample(dataset: DatasetArgument) -> None:

@@ -5,8 +5,8 @@ import time
 from pipeline.runtime import device, fingerprint, in_batches, scratch, sha256_file, shards
 from pipeline.store import write_store
 from stages.config import DanceToMusic, DatasetArgument, read_dataset
-from stages.content import CODEC_FILE, open_codec, open_content
-from stages.paths import Paths, code
+from stages.content import open_codec, open_content
+from stages.paths import CODEC_FILE, Paths, code
 
 
 def tokenize(dataset: DatasetArgument) -> None:

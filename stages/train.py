@@ -15,9 +15,7 @@ from pipeline.training.distributed import process_group, wait_for_all
 from pipeline.training.loop import train_network
 from stages.config import DatasetArgument, read_contrast, read_dataset
 from stages.content import token_grid
-from stages.paths import Paths, code
-
-MODEL_FILE = "model.safetensors"
+from stages.paths import MODEL_FILE, Paths, code
 
 
 def train(dataset: DatasetArgument) -> None:

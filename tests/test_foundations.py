@@ -1,7 +1,6 @@
 """Settings, manifest, seeds, atomic files and scratch folders."""
 
 import os
-import signal
 import subprocess
 import sys
 import textwrap

@@ -14,13 +14,16 @@ from pipeline.codecs.vqgan_objective import VQGANLearner, VQGANObjective
 from pipeline.content import Pictures, Sound
 from pipeline.params import Section
 from pipeline.runtime import Mistake, atomic, device, progress, torch_generator
+from pipeline.weights import weights_file
 
 READ_AT_ONCE = 64
 
 
 class SoundCodec(Section):
-    """The music codec. `weights`: a file (OpenAI's, D2M-GAN's or ours) to use or, with `training`, to fine-tune; null trains
-    `architecture` from nothing. `level` of published weights: 0, 1, 2 for hops 8, 32, 128. `peak`: every clip is scaled to it.
+    """The music codec.
+
+    `weights`: a name of `cdcd weights list` or a file (OpenAI's, D2M-GAN's, ours) to use or, with `training`, to fine-tune;
+    null trains `architecture` from nothing. `level` of published weights: 0, 1, 2 for hops 8, 32, 128. `peak`: every clip is scaled to it.
     `crop`: samples a training example has.
     """
 
@@ -36,8 +39,9 @@ class SoundCodec(Section):
 
 
 class PictureCodec(Section):
-    """The image codec. `weights`: a file (a published VQ-GAN or ours); null trains `architecture` from nothing.
+    """The image codec.
 
+    `weights`: a name of `cdcd weights list` or a file (a published VQ-GAN or ours); null trains `architecture` from nothing.
     `config`: the taming yaml of published weights of another size (null: the published f8 and f16). `used_codes`: the
     file of the used codes, to which the tokens are restricted (null: all codes).
     """
@@ -57,7 +61,7 @@ def make_sound_codec(config: SoundCodec, sound: Sound, rows: list[int], scratch:
     if config.weights is None:
         codec = _from_nothing(config, lambda: JukeboxVQVAE(config.architecture))
     else:
-        codec = JukeboxVQVAE.load(config.weights, config.level)
+        codec = JukeboxVQVAE.load(weights_file(config.weights), config.level)
     codec.sample_rate = config.sample_rate
     if config.training is None:
         return codec, []
@@ -76,7 +80,7 @@ def make_sound_codec(config: SoundCodec, sound: Sound, rows: list[int], scratch:
 def make_picture_codec(config: PictureCodec, pictures: Pictures, rows: list[int], scratch: Path) -> tuple[VQGAN, list[dict]]:
     """The codec on the CPU, frozen, and the history of its training (empty when there was none)."""
     if config.weights is not None:
-        return VQGAN.load(config.weights, config.config, config.used_codes), []
+        return VQGAN.load(weights_file(config.weights), config.config, config.used_codes), []
     codec = _from_nothing(config, lambda: VQGAN(config.architecture))
 
     def crops(generator: np.random.Generator, size: int) -> Tensor:

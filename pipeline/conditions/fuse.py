@@ -31,7 +31,8 @@ class DanceEncoder(nn.Module):
     """The condition sequence [B, T, width] at the motion's rate, or [B, 1, width] when pooled.
 
     Reads `motion` [B, T, numbers], `visual` [B, T', visual_numbers] and, with genre_input, `genre` [B]; any T and T'.
-    Each frame carries the position of the content token it falls on: `tokens_per_frame` tokens long is a frame.
+    Each frame carries the clip's mean motion, which tells the style sooner than attention finds it, and the position of the
+    content token it falls on: `tokens_per_frame` tokens long is a frame.
     """
 
     def __init__(self, config: DanceConfig, visual_numbers: int, tokens_per_frame: float, n_genres: int):
@@ -41,7 +42,8 @@ class DanceEncoder(nn.Module):
         self.motion = MotionEncoder(config.pose, config.fps, config.motion_width, config.motion_blocks, config.width)
         self.visual = VisualEncoder(visual_numbers, config.visual_width, config.width)
         self.genre = nn.Embedding(n_genres, config.width) if config.genre_input else None
-        self.mix = nn.Linear((3 if config.genre_input else 2) * config.width, config.width)
+        n_parts = 2 + config.genre_input + (not self.is_pooled)
+        self.mix = nn.Linear(n_parts * config.width, config.width)
         self.norm = nn.LayerNorm(config.width)
         self.empty = nn.Parameter(torch.zeros(1, config.width))
 
@@ -51,6 +53,8 @@ class DanceEncoder(nn.Module):
         if self.is_pooled:
             motion, visual = motion.mean(1, keepdim=True), visual.mean(1, keepdim=True)
         parts = [motion, resample(visual, motion.shape[1])]
+        if not self.is_pooled:
+            parts.append(motion.mean(1, keepdim=True).expand_as(motion))
         if self.genre is not None:
             genre = self.genre(checked_labels(inputs["genre"], self.n_genres, "genre"))
             parts.append(genre[:, None].expand(-1, motion.shape[1], -1))

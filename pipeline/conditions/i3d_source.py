@@ -13,11 +13,11 @@ from torch import Tensor
 from pipeline.conditions.flow import flow_input, load_raft, optical_flow
 from pipeline.conditions.i3d import I3D, SHORTEST, rgb_input, windowed_features
 from pipeline.conditions.i3d_training import I3DTraining, random_i3d, train_i3d
-from pipeline.conditions.pose_reader import weights_file
 from pipeline.manifest import Clip, Manifest
 from pipeline.media.video import read_frames
 from pipeline.params import Section
 from pipeline.runtime import Mistake, device, progress
+from pipeline.weights import weights_file
 
 _ENLARGED = 256 / 224  # the short side before the centre crop, relative to the crop
 

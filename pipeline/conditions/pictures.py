@@ -11,6 +11,7 @@ from pipeline.manifest import Manifest
 from pipeline.params import Section
 from pipeline.runtime import Mistake, device, progress, sha256_file
 from pipeline.store import write_store
+from pipeline.weights import weights_file
 
 
 class ExtractCaptions(Section):
@@ -41,14 +42,14 @@ def extract_captions(config: ExtractCaptions, manifest: Manifest, raw: Path, pat
     if config.text == "clip":
         if config.weights is None:
             raise Mistake("extract.text is clip, but extract.weights is null; fetch them with `cdcd weights get clip`.")
-        tower = ClipText.load(Path(config.weights)).to(device())
+        tower = ClipText.load(weights_file(config.weights)).to(device())
     texts = tokenise([caption for several in captions for caption in several])
     in_training = np.repeat([clip.split == "train" for clip in manifest.clips], [len(several) for several in captions])
     provenance = {
         "task": "caption",
         "inputs": ["clip_text" if tower else "text"],
         "extractor": "clip ViT-B/32" if tower else "clip bpe",
-        "weights": sha256_file(Path(config.weights)) if tower else None,
+        "weights": sha256_file(weights_file(config.weights)) if tower else None,
         "captions_cut": texts.n_cut,
         "vocabulary": sorted(set(texts.tokens[in_training].unique().tolist()) - {0}),
     }

@@ -18,7 +18,7 @@ from pipeline.manifest import Clip, Manifest
 from pipeline.media.video import probe, read_frames
 from pipeline.params import Section
 from pipeline.runtime import Mistake
-from pipeline.weights import find, registry
+from pipeline.weights import weights_file
 
 Detector = Callable[[Iterable[np.ndarray]], np.ndarray]  # frames [H, W, 3] uint8 of a clip -> joints [T, 17, 3] in pixels
 MarkerReader = Callable[[np.ndarray], np.ndarray]  # frames [T, H, W, 3] uint8 -> joints [T, 17, 3] in pixels
@@ -58,16 +58,6 @@ class PoseConfig(Section):
         if self.source == "array" and self.file_fps is None:
             raise ValueError("source array needs file_fps")
         return self
-
-
-def weights_file(name: str) -> Path:
-    """The file of weights given by their name in `cdcd weights list` or by a path; raises Mistake when it is not there."""
-    if name in registry():
-        return find(name)
-    path = Path(name).expanduser()
-    if not path.is_file():
-        raise Mistake(f"{path} does not exist; give a path to weights, or one of the names {', '.join(registry())}.")
-    return path
 
 
 class PoseReader:

@@ -24,18 +24,22 @@ from pipeline.metrics.judge_training import TrainedJudge, train_classifier, trai
 from pipeline.params import Section
 from pipeline.runtime import Mistake, atomic, device, read_json, sha256_file, write_json
 from pipeline.tensors import read_state_dict, write_tensors
+from pipeline.weights import weights_file
 
 BATCH = 64
 DESCRIPTION, WEIGHTS = "judge.json", "judge.safetensors"
 
 
 class PublishedJudge(Section):
-    """Files of weights: FID's Inception, CLIP ViT-B/32 (null: no captions to match), ResNet-101 (null: other classes)."""
+    """FID's Inception, CLIP ViT-B/32 (null: no captions to match) and ResNet-101 (null: other classes).
+
+    Each by its name in `cdcd weights list`, or a path.
+    """
 
     kind: Literal["published"]
-    inception: Path
-    clip: Path | None
-    resnet101: Path | None
+    inception: str
+    clip: str | None
+    resnet101: str | None
 
 
 JudgeImages = Annotated[TrainedJudge | PublishedJudge, Field(discriminator="kind")]
@@ -110,7 +114,8 @@ def _published_facts(config: PublishedJudge, manifest: Manifest, raw: Path) -> d
     """The digests of the weights, each of which is loaded once to see that it fits, and the labels' class numbers."""
     facts = {"sha256": {}}
     for name, load in _LOADERS.items():
-        if (path := getattr(config, name)) is not None:
+        if (weights := getattr(config, name)) is not None:
+            path = weights_file(weights)
             load(path)
             facts["sha256"][name] = sha256_file(path)
     if config.resnet101 is not None:
@@ -133,8 +138,8 @@ def _imagenet_numbers(labels: set[str | None], table: Path) -> dict[str, int]:
 def _load_published(facts: dict) -> Judge:
     networks = {}
     for name, digest in facts["sha256"].items():
-        path = Path(facts["config"][name])
-        if not path.is_file() or sha256_file(path) != digest:
+        path = weights_file(facts["config"][name])
+        if sha256_file(path) != digest:
             raise Mistake(f"{path} is gone or changed since `cdcd judge` read it; restore it, or run `cdcd judge` again.")
         networks[name] = _LOADERS[name](path).to(device())
     matcher = networks.get("clip")

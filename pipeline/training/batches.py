@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pipeline.conditions.inputs import condition_inputs
 from pipeline.negatives import reorder_sequence
 from pipeline.runtime import numpy_generator
 from pipeline.store import Store
@@ -39,22 +40,6 @@ def rows_at(step: int, batch_size: int, n_rows: int, seed: int) -> np.ndarray:
     wanted = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs = {int(epoch): epoch_order(n_rows, seed, int(epoch)) for epoch in np.unique(wanted // n_rows)}
     return np.array([epochs[int(index // n_rows)][index % n_rows] for index in wanted])
-
-
-def condition_inputs(conditions: Store, rows: np.ndarray, choose: np.random.Generator | None = None) -> dict[str, Tensor]:
-    """The fields of conditions.h5 at `rows` as tensors; of several captions a picture has, one.
-
-    Captions [n, C, 77] are drawn with `choose`, or the first is taken without it; `captions` [n] counts the real ones.
-    """
-    inputs = {}
-    for name in conditions.provenance["inputs"]:
-        values = conditions[name][rows]
-        if name in ("text", "clip_text"):
-            counts = conditions["captions"][rows]
-            picked = np.zeros(len(rows), dtype=np.int64) if choose is None else choose.integers(0, counts)
-            values = values[np.arange(len(rows)), picked]
-        inputs[name] = torch.from_numpy(np.ascontiguousarray(values.astype(np.int64) if values.dtype.kind in "iu" else values))
-    return inputs
 
 
 class TrainingBatches(Dataset):

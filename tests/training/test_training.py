@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.conditions.inputs import condition_inputs
 from pipeline.diffusion.contrast import Contrast
 from pipeline.diffusion.objective import Loss
 from pipeline.model.denoiser import DenoiserConfig
@@ -11,7 +12,7 @@ from pipeline.model.network import ClassInputs, ClassModel, build_network
 from pipeline.negatives import derangements
 from pipeline.runtime import Mistake
 from pipeline.store import Store, write_store
-from pipeline.training.batches import TrainingBatches, condition_inputs, rows_at
+from pipeline.training.batches import TrainingBatches, rows_at
 from pipeline.training.loop import Average, Train, train_network
 from pipeline.training.optimiser import Course, Optimiser, build_optimiser
 
