@@ -76,12 +76,16 @@ class DanceToMusic(Dataset[D], Generic[D]):
     """Music for dance videos."""
 
     task: Literal["dance"]
-    clip_seconds: float
     extract: ExtractDance
     codec: SoundCodec
     judge: JudgeDance
     train: Train[DanceModel]
     evaluate: EvaluateDance
+
+    @property
+    def clip_seconds(self) -> float:
+        """The length of every clip, which the data set decides."""
+        return float(self.download.clip_seconds)
 
 
 class CaptionToImage(Dataset[D], Generic[D]):

@@ -49,6 +49,11 @@ class Tiktok(Section):
     validation_songs: int = Field(ge=0)
     split_seed: int
 
+    @property
+    def clip_seconds(self) -> float:
+        """The length of the clips that the authors' lists name."""
+        return 2.0
+
 
 def song_of(video: str) -> str:
     """The song of a video by its name; raises Mistake for a name that the data set does not give."""
