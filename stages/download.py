@@ -1,10 +1,12 @@
 """Stage `download`: a data set as media and one manifest."""
 
 import csv
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline.datasets.listing import verify_listing
 from pipeline.runtime import atomic
 from stages.config import MODULES, DatasetArgument, read_dataset
 from stages.paths import Paths
@@ -25,6 +27,8 @@ def download(
     module = MODULES[dataset]
     if check:
         findings = module.check(settings.download)
+        if settings.media_root and (paths.raw / "manifest.csv").exists():
+            findings += verify_listing(paths.raw, Path(settings.media_root))
         print("\n".join(findings) if findings else f"{dataset}: everything is there.")
         raise typer.Exit(1 if findings else 0)
     paths.raw.mkdir(parents=True, exist_ok=True)

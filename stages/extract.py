@@ -1,5 +1,7 @@
 """Stage `extract`: what the model is conditioned on, as numbers."""
 
+import time
+
 from pipeline.conditions.extract import extract_dance
 from pipeline.conditions.pictures import extract_captions, extract_labels
 from pipeline.datasets.toy_dance import read_markers
@@ -28,10 +30,13 @@ def extract(dataset: DatasetArgument) -> None:
             extract_labels(settings.extract, manifest, paths.conditions)
         return
     mark = fingerprint("extract", settings.extract, settings.clip_seconds, paths.raw, *code("conditions", "media"))
+    started = time.perf_counter()
     with scratch(mark) as folder:
         skipped = extract_dance(
             settings.extract, manifest, settings.clip_seconds, paths.conditions, paths.extractor, folder, read_markers
         )
     for clip, reason in skipped[:10]:
         print(f"{dataset}: {clip} left out: {reason}")
-    print(f"{dataset}: conditions of {len(manifest.clips) - len(skipped)} clips, {len(skipped)} left out (skipped.csv).")
+    n_clips = len(manifest.clips)
+    rate = n_clips / (time.perf_counter() - started)
+    print(f"{dataset}: conditions of {n_clips - len(skipped)} clips, {len(skipped)} left out; {rate:.1f} clips a second.")

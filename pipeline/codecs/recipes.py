@@ -23,8 +23,8 @@ class SoundCodec(Section):
     """The music codec.
 
     `weights`: a name of `cdcd weights list` or a file (OpenAI's, D2M-GAN's, ours) to use or, with `training`, to fine-tune;
-    null trains `architecture` from nothing. `level` of published weights: 0, 1, 2 for hops 8, 32, 128. `peak`: every clip is scaled to it.
-    `crop`: samples a training example has.
+    null trains `architecture` from nothing. `level` of published weights: 0, 1, 2 for hops 8, 32, 128. `peak`: every clip is
+    scaled to it. `crop`: samples a training example has.
     """
 
     weights: str | None

@@ -2,7 +2,8 @@
 
 Rows. `ground_truth`: the true music. `reconstruction`: the same through the codec, the best a model can reach.
 `model`: samples under the clips' own dances. `model_shuffled`: samples of the same model under another song's dance.
-`shuffled_pairs`: another song's true music. `nearest_neighbour`: the music of the training clip whose condition is nearest.
+`shuffled_pairs`: another song's true music (if there is one).
+`nearest_neighbour`: the music of the training clip whose condition is nearest.
 `metronome`, `silence` and `noise` know nothing.
 """
 
@@ -148,7 +149,7 @@ def _rows(data: DanceData, settings: EvaluateDance, clips: Clips) -> Iterator[tu
         sounds = [_cleaned(data, data.decoded(tokens), settings) for tokens in drawn]
         yield row, [_heard(data, sound, f"{row}, seed {n}") for n, sound in enumerate(sounds)], _copying(data, drawn, settings)
     yield from _knowing_nothing(data, settings, clips, len(seeds))
-    if data.have_music:
+    if data.have_music and len(set(clips.songs)) > 1:
         pairs = [controls.partners(clips.songs, numpy_generator(settings.seed, "pairs", seed)) for seed in seeds]
         yield "shuffled_pairs", [[clips.heard[number] for number in pair] for pair in pairs], {}
     if nearest := nearest_training_clips(data, clips.ids):

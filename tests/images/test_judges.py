@@ -103,7 +103,7 @@ def test_what_is_wrong_is_one_sentence(scans, scenes, tmp_path):
     assert not (tmp_path / "judge").exists()
     with pytest.raises(Mistake, match="does not exist"):
         judges.load_judge(tmp_path / "judge")
-    absent = judges.PublishedJudge(kind="published", inception=tmp_path / "inception.pth", clip=None, resnet101=None)
+    absent = judges.PublishedJudge(kind="published", inception=str(tmp_path / "inception.pth"), clip=None, resnet101=None)
     with pytest.raises(Mistake, match=r"inception\.pth does not exist"):
         judges.build_judge(absent, read_manifest(scans / "manifest.csv"), scans, tmp_path / "judge")
 
@@ -125,7 +125,7 @@ def test_published_judges_are_checked_by_digest(scans, tmp_path):
     from pipeline.metrics.fid import FidInception
 
     torch.save(FidInception().network.state_dict(), tmp_path / "inception.pth")
-    config = judges.PublishedJudge(kind="published", inception=tmp_path / "inception.pth", clip=None, resnet101=None)
+    config = judges.PublishedJudge(kind="published", inception=str(tmp_path / "inception.pth"), clip=None, resnet101=None)
     manifest = read_manifest(scans / "manifest.csv")
     judges.build_judge(config, manifest, scans, tmp_path / "judge")
     judge = judges.load_judge(tmp_path / "judge")

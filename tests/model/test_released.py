@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from released_files import buffers, dance_checkpoint, denoiser_layout, filled, motion_layout, prefixed
 from safetensors.torch import save_file
 
 from pipeline.model.denoiser import Denoiser, DenoiserConfig
@@ -11,6 +10,7 @@ from pipeline.model.released import load_released
 from pipeline.model.released_dance import ReleasedMotionEncoder
 from pipeline.model.released_names import released_layout
 from pipeline.runtime import Mistake
+from tests.model.released_files import buffers, dance_checkpoint, denoiser_layout, filled, motion_layout, prefixed
 
 FIXTURES = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
 HEADS = {"heads": 4}
