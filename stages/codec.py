@@ -30,7 +30,10 @@ def codec(dataset: DatasetArgument) -> None:
     weights = sha256_file(weights_file(given)) if given else None
     with scratch(fingerprint("codec", settings.codec, weights, paths.raw, *code("codecs"))) as folder:
         network, history = make(settings.codec, content, rows, folder)
-        quality = judge_reconstructions(network, content, manifest.of("val") or rows[:UNVALIDATED])
+        held_out = manifest.of("val")
+        quality = judge_reconstructions(network, content, held_out or rows[:UNVALIDATED])
+        if not held_out:
+            quality["judged_on_training_rows"] = len(rows[:UNVALIDATED])
         with atomic(paths.codec) as temporary:
             temporary.mkdir()
             network.save(temporary / CODEC_FILE, {"weights": "trained here" if history else settings.codec.weights})

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from torch import Tensor
-
 from pipeline.codecs.jukebox import JukeboxVQVAE
 from pipeline.codecs.vqgan import VQGAN
 from pipeline.content import Pictures, Sound
@@ -31,9 +29,8 @@ def open_codec(settings: Dataset, paths: Paths) -> Codec:
     return kind.load(path).to(device())
 
 
-def token_grid(settings: Dataset, tokens: Tensor) -> tuple[int, int]:
-    """(rows, columns) of the tokens [..., L]: one row for music, a square for pictures."""
-    length = tokens.shape[-1]
+def token_grid(settings: Dataset, length: int) -> tuple[int, int]:
+    """(rows, columns) of `length` tokens: one row for music, a square for pictures."""
     if isinstance(settings, DanceToMusic):
         return 1, length
     side = round(length**0.5)

@@ -80,6 +80,10 @@ class Player:
             raise Mistake(f"{dataset} makes pictures; choose a dance section of params.yaml, such as toy_dance.")
         self.settings, self.seconds = settings, settings.clip_seconds
         self.network: Network = load_model(checked(paths.model / MODEL_FILE, "train", dataset)).to(device())
+        if self.network.arguments["config"]["condition"]["genre_input"]:
+            raise Mistake(
+                f"The model of {dataset} was trained with genre_input: true, and a clip of yours has no genre; use another."
+            )
         self.codec: JukeboxVQVAE = open_codec(settings, paths)
         config = settings.extract.pose.model_copy(update={"source": pose, "weights": weights or pose})
         visual = VisualReader(

@@ -3,8 +3,6 @@
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.diffusion.contrast import parse_setting
 from pipeline.history import write_history
 from pipeline.model.network import CaptionInputs, ClassInputs, DanceInputs, build_network, load_model, save_model
@@ -44,7 +42,7 @@ def train(dataset: DatasetArgument) -> None:
         config.model,
         facts(conditions),
         n_codes=tokens.provenance["n_codes"],
-        grid=token_grid(settings, np.empty(tokens["tokens"].shape)),
+        grid=token_grid(settings, tokens["tokens"].shape[1]),
         n_steps=config.diffusion_steps,
         seed=config.seed,
     )

@@ -14,6 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
+from pipeline.media.video import mux_sound
 from pipeline.runtime import Mistake
 from stages.__main__ import app
 
@@ -101,16 +102,23 @@ def test_every_task_ends_in_tables_and_a_page(house, dataset):
 
 
 def test_replacing_all_true_music_changes_no_sampled_byte(inside):
-    """The stage sample sees conditions and model alone: with noise for music and for tokens it gives the same samples."""
-    samples = inside / "data" / "toy_dance" / "samples" / "samples.h5"
-    tokens = inside / "data" / "toy_dance" / "tokens.h5"
-    before, kept = digest(samples), tokens.read_bytes()
+    """The stage sample sees conditions and model alone: with noise for all sound and no tokens it draws the same."""
+    root = inside / "data" / "toy_dance"
+    samples, hidden = root / "samples" / "samples.h5", [root / "tokens.h5", *(root / "raw" / "media").glob("*.mp4")]
+    before, kept = digest(samples), {file: file.read_bytes() for file in hidden}
+    noise = np.random.default_rng(0).normal(0, 0.2, 22050).astype(np.float32)
     try:
-        tokens.unlink()
+        for file in hidden[1:]:
+            mux_sound(file, file.with_suffix(".noise"), noise, 11025)
+            file.with_suffix(".noise").replace(file)
+        assert hidden[1].read_bytes() != kept[hidden[1]]
+        hidden[0].unlink()
+        samples.unlink()
         run("sample", "toy_dance")
         assert digest(samples) == before
     finally:
-        tokens.write_bytes(kept)
+        for file, content in kept.items():
+            file.write_bytes(content)
 
 
 def test_another_contrast_gives_another_model_from_the_same_inputs(inside):
