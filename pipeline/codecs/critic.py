@@ -4,8 +4,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import vgg16
-from torchvision.transforms.functional import normalize
 
 from pipeline.params import Section
 from pipeline.runtime import Mistake
@@ -26,6 +24,8 @@ class VGGDistance(nn.Module):
     """The squared distance of channel-normalised VGG-16 features at five depths, as LPIPS with equal weights."""
 
     def __init__(self, settings: Perceptual):
+        from torchvision.models import vgg16
+
         super().__init__()
         network = vgg16(weights=None).features
         state = read_state_dict(settings.vgg16)
@@ -41,6 +41,8 @@ class VGGDistance(nn.Module):
 
     def forward(self, images: Tensor, targets: Tensor) -> Tensor:
         """A scalar for images and targets [B, 3, H, W] in [0, 1]."""
+        from torchvision.transforms.functional import normalize
+
         x = normalize(torch.cat([images, targets]), list(IMAGENET_MEAN), list(IMAGENET_STD))
         distances = []
         for stage in self.stages:

@@ -5,7 +5,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.optical_flow import raft_large
 
 from pipeline.runtime import Mistake
 from pipeline.tensors import read_state_dict
@@ -17,6 +16,8 @@ _SMALLEST_SIDE, _MULTIPLE = 128, 8  # what RAFT's pyramid needs
 
 def load_raft(path: Path) -> nn.Module:
     """RAFT-large with the weights in a file of torchvision's layout; raises Mistake for any other. Nothing is downloaded."""
+    from torchvision.models.optical_flow import raft_large
+
     network = raft_large(weights=None, progress=False)
     try:
         network.load_state_dict(read_state_dict(path, "state_dict", "model"))

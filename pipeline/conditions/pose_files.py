@@ -7,7 +7,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.spatial.transform import Rotation, Slerp
 
 from pipeline.conditions.motion import PoseKind
 from pipeline.conditions.pose import Pose, fill_numbers, follow_dancer, frame_times, keypoints_pose
@@ -101,6 +100,8 @@ def aist_smpl(file: Path, fps: float = AIST_FPS, start_s: float = 0.0, duration_
 
     Between its 60 frames a second, places are interpolated linearly and rotations along the shortest arc.
     """
+    from scipy.spatial.transform import Rotation, Slerp
+
     content = _aist_dict(file)
     try:
         rotations, trans = np.asarray(content["smpl_poses"], np.float64), np.asarray(content["smpl_trans"], np.float64)

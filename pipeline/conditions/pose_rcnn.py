@@ -6,9 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torchvision.models.detection import KeypointRCNN
-from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
-from torchvision.ops.misc import FrozenBatchNorm2d
+from torch import nn
 
 from pipeline.conditions.pose import follow_dancer
 from pipeline.runtime import Mistake, device
@@ -40,8 +38,12 @@ class KeypointRcnn:
         return follow_dancer(people)
 
 
-def _network() -> KeypointRCNN:
+def _network() -> nn.Module:
     """ResNet-50 with a feature pyramid and frozen batch norms of eps 0, as the published weights were trained; no weights."""
+    from torchvision.models.detection import KeypointRCNN
+    from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
+    from torchvision.ops.misc import FrozenBatchNorm2d
+
     backbone = resnet_fpn_backbone(backbone_name="resnet50", weights=None, norm_layer=FrozenBatchNorm2d)
     network = KeypointRCNN(backbone, num_classes=2, num_keypoints=17)
     for module in network.modules():

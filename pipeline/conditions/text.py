@@ -5,8 +5,6 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from clip.model import LayerNorm, Transformer
-from clip.simple_tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 
 from pipeline.runtime import Mistake, sha256_file
@@ -38,7 +36,9 @@ def tokenise(captions: list[str]) -> Captions:
 
 
 @cache
-def _tokenizer() -> SimpleTokenizer:
+def _tokenizer():
+    from clip.simple_tokenizer import SimpleTokenizer
+
     return SimpleTokenizer()
 
 
@@ -46,6 +46,8 @@ class ClipText(nn.Module):
     """CLIP's text tower; its weights are rounded to half precision as published, the arithmetic is float32."""
 
     def __init__(self, vocabulary: int = 49408, context: int = CONTEXT, width: int = 512, layers: int = 12):
+        from clip.model import LayerNorm, Transformer
+
         super().__init__()
         causal = torch.full((context, context), float("-inf")).triu(1)
         self.token_embedding = nn.Embedding(vocabulary, width)

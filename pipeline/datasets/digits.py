@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from pydantic import Field
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from pipeline.manifest import Clip, write_manifest
 from pipeline.params import Section
@@ -33,6 +31,8 @@ def check(config: Digits) -> list[str]:
 
 def prepare(config: Digits, raw: Path) -> list[tuple[str, str]]:
     """The files left out (none); writes the scans as grey PNG files, white ink on black, and the manifest into `raw`."""
+    from sklearn.datasets import load_digits
+
     scans, labels = load_digits(return_X_y=True)
     splits = _splits(labels, config)
     (raw / "images").mkdir(parents=True, exist_ok=True)
@@ -49,6 +49,8 @@ def prepare(config: Digits, raw: Path) -> list[tuple[str, str]]:
 
 def _splits(labels: np.ndarray, config: Digits) -> np.ndarray:
     """The split of each scan, every digit in its share in each."""
+    from sklearn.model_selection import train_test_split
+
     splits = np.full(len(labels), "train", dtype=object)
     rest, test = train_test_split(
         np.arange(len(labels)), test_size=config.test, stratify=labels, random_state=config.seed

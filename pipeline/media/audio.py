@@ -9,7 +9,6 @@ from pathlib import Path
 
 import av
 import av.container
-import noisereduce
 import numpy as np
 import soundfile
 import soxr
@@ -100,6 +99,8 @@ def write_wav(path: Path, waveform: np.ndarray, sample_rate: int) -> None:
 
 def reduce_noise(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
     """The waveform after spectral gating (noisereduce, its defaults), as the published evaluation applies it; float32 [T]."""
+    import noisereduce
+
     if peak(waveform) == 0:
         return waveform.astype(np.float32)
     return noisereduce.reduce_noise(y=waveform, sr=sample_rate).astype(np.float32)

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.models import ResNet101_Weights, resnet101
 
 from pipeline.runtime import Mistake
 from pipeline.tensors import read_state_dict
@@ -23,6 +22,8 @@ class ImageNetClassifier(nn.Module):
     """torchvision's ResNet-101 as it was published for ImageNet, with its own resizing (256, centre crop 224)."""
 
     def __init__(self):
+        from torchvision.models import ResNet101_Weights, resnet101
+
         super().__init__()
         self.network = resnet101(weights=None)
         self.prepare = ResNet101_Weights.IMAGENET1K_V1.transforms()

@@ -11,8 +11,6 @@ with sigma = 0.05 s, BAS's three frames at 60 fps. No reference music is involve
 """
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
-from scipy.signal import find_peaks
 
 from pipeline.metrics.beats import harmonic_mean
 
@@ -33,6 +31,8 @@ def as_positions(motion: np.ndarray) -> np.ndarray:
 
 def motion_speed(positions: np.ndarray, fps: float) -> np.ndarray:
     """The mean speed of the joints between frames, [T - 1], smoothed over 25 ms; `positions` is [T, J, D] in any unit."""
+    from scipy.ndimage import gaussian_filter1d
+
     positions = np.asarray(positions, dtype=np.float64)
     speed = np.linalg.norm(np.diff(positions, axis=0), axis=2).mean(axis=1) * fps
     return gaussian_filter1d(speed, SMOOTHING_SECONDS * fps, mode="nearest")
@@ -44,6 +44,8 @@ def kinematic_accents(positions: np.ndarray, fps: float) -> np.ndarray:
     A minimum counts when it is at least a tenth of the clip's range of speeds deep, so that tracking noise makes no accents;
     a parabola through it and its neighbours places it between frames.
     """
+    from scipy.signal import find_peaks
+
     speed = motion_speed(positions, fps)
     spread = np.ptp(speed) if len(speed) else 0.0
     if spread <= 0:

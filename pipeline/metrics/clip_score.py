@@ -2,14 +2,10 @@
 
 from pathlib import Path
 
-import clip
 import numpy as np
 import torch
-from clip.model import CLIP, build_model
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.functional import center_crop, normalize, resize
 
 from pipeline.runtime import Mistake, sha256_file
 
@@ -18,8 +14,10 @@ VIT_B_32 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
 _MEAN, _STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 
 
-def load_clip(path: Path) -> CLIP:
+def load_clip(path: Path) -> nn.Module:
     """OpenAI's ViT-B/32 from its TorchScript file, whose SHA-256 is checked before anything in it is opened."""
+    from clip.model import build_model
+
     if not Path(path).is_file():
         raise Mistake(f"{path} does not exist; CLIPScore needs OpenAI's ViT-B-32.pt there.")
     if (found := sha256_file(path)) != VIT_B_32:
@@ -28,16 +26,21 @@ def load_clip(path: Path) -> CLIP:
 
 
 @torch.no_grad()
-def embed_images(model: CLIP, images: Tensor) -> Tensor:
+def embed_images(model: nn.Module, images: Tensor) -> Tensor:
     """Unit vectors [n, D] of images [n, 3, H, W] in [0, 1], resized and cropped as CLIP's own preprocessing does."""
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.functional import center_crop, normalize, resize
+
     side = model.visual.input_resolution
     sized = center_crop(resize(images, [side], InterpolationMode.BICUBIC, antialias=True).clamp(0, 1), [side])
     return F.normalize(model.encode_image(normalize(sized, _MEAN, _STD)).float(), dim=1)
 
 
 @torch.no_grad()
-def embed_captions(model: CLIP, captions: list[str]) -> Tensor:
+def embed_captions(model: nn.Module, captions: list[str]) -> Tensor:
     """Unit vectors [n, D] of captions behind the prefix "A photo depicts "; what exceeds 77 tokens is cut off."""
+    import clip
+
     tokens = clip.tokenize([PREFIX + caption for caption in captions], context_length=model.context_length, truncate=True)
     return F.normalize(model.encode_text(tokens.to(model.token_embedding.weight.device)).float(), dim=1)
 

@@ -2,8 +2,6 @@
 
 import librosa
 import numpy as np
-from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import StandardScaler
 
 from pipeline.runtime import Mistake
 
@@ -37,6 +35,9 @@ def partners(songs: list[str], generator: np.random.Generator) -> np.ndarray:
 
 def nearest_condition(test: np.ndarray, training: np.ndarray) -> np.ndarray:
     """For each row of `test` [n, D] the nearest row of `training` [m, D], features standardised on the training rows."""
+    from sklearn.neighbors import NearestNeighbors
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler().fit(training)
     index = NearestNeighbors(n_neighbors=1).fit(scaler.transform(training))
     return index.kneighbors(scaler.transform(test), return_distance=False)[:, 0]

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.preprocessing import StandardScaler
 
 from pipeline.metrics import timing
 from pipeline.metrics.alignment import alignment
@@ -110,6 +109,8 @@ def summarise(row: str, figures: Figures, clips: Clips, weights: np.ndarray) -> 
 
 def distances(row: str, clips: Clips, rows: list[list[Heard]], gallery) -> list[Result]:
     """KAD and FAD of each seed's clips against the true music, on embeddings in units of the true music's deviations."""
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler().fit(_embeddings(clips.heard))
     true, *sets = [scaler.transform(_embeddings(heard)) for heard in (clips.heard, *rows)]
     shape = np.zeros((len(rows), len(clips.ids)))

@@ -4,7 +4,6 @@ KAD is unbiased at any sample size; FAD of a few hundred clips mostly measures h
 """
 
 import numpy as np
-from scipy.spatial.distance import cdist, pdist
 
 KAD_SCALE = 100.0
 
@@ -15,6 +14,8 @@ def kernel_audio_distance(reference: np.ndarray, generated: np.ndarray, bandwidt
     The bandwidth is the median distance among the references unless given. It may come out slightly negative when the sets
     have the same distribution. NaN when either set has fewer than two members or the references are all alike.
     """
+    from scipy.spatial.distance import cdist, pdist
+
     m, n = len(reference), len(generated)
     if min(m, n) < 2:
         return float("nan")

@@ -6,9 +6,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchvision.models import Inception3
-from torchvision.transforms.functional import resize
 
 from pipeline.runtime import Mistake
 from pipeline.tensors import read_state_dict
@@ -24,6 +21,8 @@ class FidInception(nn.Module):
     num_features = 2048
 
     def __init__(self):
+        from torchvision.models import Inception3
+
         super().__init__()
         self.network = Inception3(num_classes=1008, aux_logits=False, init_weights=False)
         self.eval().requires_grad_(False)
@@ -41,6 +40,8 @@ class FidInception(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """Features [n, 2048] of images [n, 3, H, W] in [0, 1], rounded to 8 bits and resized as torchmetrics does."""
+        from torchvision.transforms.functional import resize
+
         pixels = (images * 255).round().clamp(0, 255)
         x = (resize(pixels, [299, 299], antialias=True) - 128) / 128
         net = self.network
@@ -87,6 +88,8 @@ class Reference:
 
     def __init__(self, batches: Iterable[Tensor]):
         """`batches`: features [n, D], one batch at a time."""
+        from torchmetrics.image.fid import FrechetInceptionDistance
+
         self.count, self._metric = 0, None
         for features in batches:
             if self._metric is None:

@@ -11,9 +11,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from pipeline.metrics.embeddings import EmbeddingName, load_embedding
 from pipeline.params import Section
@@ -38,7 +35,11 @@ class Gallery:
     held_out_accuracy: float | None = None
 
     @cached_property
-    def _nearest(self) -> Pipeline:
+    def _nearest(self):
+        from sklearn.neighbors import KNeighborsClassifier
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
         return make_pipeline(StandardScaler(), KNeighborsClassifier(n_neighbors=1)).fit(self.embeddings, self.genres)
 
     def retrieve(self, queries: np.ndarray) -> np.ndarray:

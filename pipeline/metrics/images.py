@@ -14,8 +14,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from pipeline.content import Pictures
@@ -167,6 +165,9 @@ def nearest_training_pictures(data: ImageData, numbers: list[int], seed: int) ->
     """For each manifest row a training picture: that with the nearest caption (TF-IDF of words and pairs of words, cosine),
     or, where the condition is a class, one of the same class.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.neighbors import NearestNeighbors
+
     training = data.manifest.of("train")
     told, known = ([data.caption(number) for number in several] for several in (numbers, training))
     if data.manifest.clips[numbers[0]].caption_file:

@@ -12,8 +12,6 @@ from typing import Annotated, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torchvision.models import ResNet101_Weights
-from torchvision.transforms.functional import resize
 
 from pipeline.manifest import Manifest
 from pipeline.metrics import clip_score
@@ -98,16 +96,22 @@ def _load_trained(facts: dict, weights: Path) -> Judge:
     except RuntimeError:
         raise Mistake(f"{weights} does not fit {DESCRIPTION} beside it; run `cdcd judge` again.") from None
     network.eval().requires_grad_(False).to(device())
-    prepare = lambda images: images if images.shape[-1] == size else resize(images, [size, size], antialias=True)  # noqa: E731
-    features = _batched(lambda images: network.tower(prepare(images)))
+    features = _batched(lambda images: network.tower(_sized(images, size)))
     if isinstance(network, Classifier):
-        logits = _batched(lambda images: network(prepare(images)))
+        logits = _batched(lambda images: network(_sized(images, size)))
         return Judge(facts, features, "judge", logits=logits, classes=facts["classes"], classifier_name="judge")
-    embed_images = _batched(lambda images: network.embed_images(prepare(images)))
+    embed_images = _batched(lambda images: network.embed_images(_sized(images, size)))
     embed_captions = _batched(lambda captions: network.embed_tokens(network.tokens(captions).to(device())))
     return Judge(
         facts, features, "judge", embed_images=embed_images, embed_captions=embed_captions, matcher_name="judge"
     )
+
+
+def _sized(images: Tensor, size: int) -> Tensor:
+    """Pictures [n, 3, H, W] as the judge's squares of `size` pixels."""
+    from torchvision.transforms.functional import resize
+
+    return images if images.shape[-1] == size else resize(images, [size, size], antialias=True)
 
 
 def _published_facts(config: PublishedJudge, manifest: Manifest, raw: Path) -> dict:
@@ -125,6 +129,8 @@ def _published_facts(config: PublishedJudge, manifest: Manifest, raw: Path) -> d
 
 def _imagenet_numbers(labels: set[str | None], table: Path) -> dict[str, int]:
     """The ImageNet class number of each label, from the data set's own table or the names that torchvision knows."""
+    from torchvision.models import ResNet101_Weights
+
     if table.exists():
         known = read_json(table)
     else:

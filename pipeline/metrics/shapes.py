@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy import ndimage
 from torch import Tensor
 
 from pipeline.datasets.scenes import COLOURS, SHAPES, SIZES, Scene, Thing, coverage, parse
@@ -46,6 +45,8 @@ def score_shapes(images: Tensor, captions: list[str]) -> ShapeScores:
 
 def find_things(picture: np.ndarray) -> list[Found]:
     """The things in one picture [H, W, 3] in [0, 1], from the top left."""
+    from scipy import ndimage
+
     palette = np.array(list(COLOURS.values())) / 255
     hues = palette - palette.mean(1, keepdims=True)
     strength = np.linalg.norm(hues, axis=1)
@@ -67,6 +68,8 @@ def find_things(picture: np.ndarray) -> list[Found]:
 
 def _describe(share: np.ndarray, colour: str) -> Found:
     """The thing whose ideal drawing, laid on the region's centre of mass, overlaps the region best."""
+    from scipy import ndimage
+
     height, width = share.shape
     y, x = (value + 0.5 for value in ndimage.center_of_mass(share))
     overlaps = {}

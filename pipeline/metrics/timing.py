@@ -6,7 +6,6 @@
 import warnings
 
 import librosa
-import mir_eval
 import numpy as np
 
 from pipeline.metrics.beats import HOP, SAMPLE_RATE
@@ -16,6 +15,8 @@ TOLERANCE_SECONDS = 0.07
 
 def onset_f_measure(reference: np.ndarray, generated: np.ndarray) -> float:
     """mir_eval's onset F-measure within 70 ms, in percent, of two sorted lists of seconds; 0 when either is empty."""
+    import mir_eval
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return 100 * float(mir_eval.onset.f_measure(reference, generated, window=TOLERANCE_SECONDS)[0])
@@ -23,6 +24,8 @@ def onset_f_measure(reference: np.ndarray, generated: np.ndarray) -> float:
 
 def beat_f_measure(reference: np.ndarray, generated: np.ndarray) -> float:
     """mir_eval's beat F-measure within 70 ms, in percent, of two sorted lists of seconds; 0 when either is empty."""
+    import mir_eval
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return 100 * float(mir_eval.beat.f_measure(reference, generated, f_measure_threshold=TOLERANCE_SECONDS))

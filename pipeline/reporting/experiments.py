@@ -11,10 +11,7 @@ from io import StringIO
 from pathlib import Path
 
 import numpy as np
-from dvc.api import DVCFileSystem, exp_show
-from dvc.exceptions import DvcException
 from ruamel.yaml import YAML
-from scmrepo.exceptions import SCMError
 
 from pipeline.diffusion.contrast import SETTINGS
 from pipeline.metrics.results import Result, parse_results
@@ -40,6 +37,10 @@ def collect(dataset: str, keys: list[str], commits: int = 1) -> list[Run]:
     `keys` are dotted names in params.yaml, looked up in the data set's section first. Raises Mistake outside a DVC project,
     for a key that no run has, or when nothing was evaluated.
     """
+    from dvc.api import exp_show
+    from dvc.exceptions import DvcException
+    from scmrepo.exceptions import SCMError
+
     try:
         shown = exp_show(num=commits)
     except (DvcException, SCMError) as error:
@@ -57,6 +58,9 @@ def collect(dataset: str, keys: list[str], commits: int = 1) -> list[Run]:
 
 def _read(name: str, revision: str | None, dataset: str, keys: list[str]) -> Run | None:
     """The run at a revision (None: the workspace); None when it has no results for the data set."""
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+
     table, params = f"reports/metrics/{dataset}/table.csv", "params.yaml"
     try:
         if revision is None:

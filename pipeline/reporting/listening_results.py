@@ -9,7 +9,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import t as student
 
 from pipeline.metrics.results import Result, parse_results, write_table
 from pipeline.runtime import Mistake, atomic, read_json
@@ -75,6 +74,8 @@ def passed(one: dict) -> bool:
 
 
 def _result(test: str, system: str, by_listener: dict[str, list[int]], n_items: int, level: float) -> Result:
+    from scipy.stats import t as student
+
     means = np.array([np.mean(ratings) for ratings in by_listener.values()])
     n = len(means)
     deviation = float(means.std(ddof=1)) if n > 1 else math.nan
