@@ -1,4 +1,4 @@
-"""`cdcd weights`: published weights by name, fetched and verified once, or taken from a file that is already there."""
+"""Published weights: what there is, fetching it, adding files you already have."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,7 +9,7 @@ from rich.table import Table
 
 from pipeline import weights
 
-app = typer.Typer(no_args_is_help=True, help="Published weights: what there is, fetching it, adding files you already have.")
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
 
 @app.command("list")
