@@ -45,8 +45,9 @@ def generate(
 ) -> None:
     """Make music for your own dance clips.
 
-    Any length and frame rate, portrait or landscape, with sound or without (it is not listened to). Long clips are played
-    in overlapping windows that continue one another. Out: OUT/NAME.mp4, the clip under its new music, and NAME.wav.
+    In: clips that last at least one window of the model, at any frame rate, portrait or landscape, with sound or without (it
+    is not listened to); and extractor, codec and model of data/DATASET. Longer clips are played in overlapping windows that
+    continue one another. Out: OUT/NAME.mp4, the clip under its new music, and NAME.wav.
 
     Example: cdcd generate holiday.mp4 --weights movenet_lightning.tflite
     """

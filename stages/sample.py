@@ -20,9 +20,9 @@ from stages.paths import MODEL_FILE, Paths, code
 def sample(dataset: DatasetArgument) -> None:
     """Draw samples for the conditions of the test split, and of silent clips, from the full mask.
 
-    In: data/DATASET/conditions.h5, model and codec. The true content is no input: tokens.h5 is never opened here. Out:
-    data/DATASET/samples with samples.h5 (`tokens` for each seed; `shuffled`: the same under another clip's condition) and
-    media to hear or see.
+    In: data/DATASET/conditions.h5, model and codec, and of raw the manifest and the frames of the videos to write. The true
+    content is no input: tokens.h5 is never opened here. Out: data/DATASET/samples with samples.h5 (`tokens` for each seed;
+    `shuffled`: the same under another clip's condition) and media to hear or see.
 
     Example: cdcd sample toy_dance
     """

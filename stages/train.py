@@ -19,9 +19,9 @@ from stages.paths import MODEL_FILE, Paths, code
 def train(dataset: DatasetArgument) -> None:
     """Train the diffusion model of a data set with the `contrast` of params.yaml.
 
-    In: data/DATASET/conditions.h5, tokens.h5 and negatives.h5. Out: data/DATASET/model with model.safetensors (the
-    averaged weights) and history.csv. Killed, it goes on from its last checkpoint; on several GPUs, start it with
-    `torchrun --nproc_per_node N -m stages train DATASET`.
+    In: data/DATASET/conditions.h5, tokens.h5, negatives.h5 and the manifest in raw. Out: data/DATASET/model with
+    model.safetensors (the averaged weights), history.csv and about.json. Killed, it goes on from its last checkpoint; on
+    several GPUs, start it with `torchrun --nproc_per_node N -m stages train DATASET`.
 
     Example: cdcd train toy_dance
     """

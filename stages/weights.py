@@ -16,7 +16,9 @@ app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich
 def list_() -> None:
     """Shows every known set of weights: its use, licence and size, and whether it is here.
 
-    The default datasets need none of them: they train what they use.
+    The default data sets need none of them: they train what they use.
+
+    Example: cdcd weights list
     """
     where = f"kept under {weights.folder()} (CDCD_HOME moves it)"
     table = Table("name", "here", "use", "size", "sha256", "licence", title=where)
@@ -31,7 +33,12 @@ def list_() -> None:
 
 @app.command("get")
 def get(names: Annotated[list[str], typer.Argument(help="Names from `cdcd weights list`.")]) -> None:
-    """Downloads weights, verifies them and stores them safely; a broken download goes on where it stopped."""
+    """Downloads weights, verifies them and stores them safely; a broken download goes on where it stopped.
+
+    Out: files below CDCD_HOME (default ~/.cache/cdcd), whose paths are printed.
+
+    Example: cdcd weights get movenet vgg16
+    """
     for name in names:
         typer.echo(f"{name}: {weights.get(name)}")
 
@@ -41,5 +48,10 @@ def add(
     name: Annotated[str, typer.Argument(help="Name from `cdcd weights list`.")],
     file: Annotated[Path, typer.Argument(help="The published file, downloaded by hand.")],
 ) -> None:
-    """Takes a published file that you already have, after checking its size and digest where they are published."""
+    """Takes a published file that you already have, after checking its size and digest where they are published.
+
+    Out: a file below CDCD_HOME (default ~/.cache/cdcd), as if it had been downloaded.
+
+    Example: cdcd weights add jukebox vqvae.pth.tar
+    """
     typer.echo(f"{name}: {weights.add(name, file)}")
