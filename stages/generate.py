@@ -10,7 +10,7 @@ import typer
 from pipeline.codecs.jukebox import JukeboxVQVAE
 from pipeline.conditions.extract import Readers
 from pipeline.conditions.i3d import I3D
-from pipeline.conditions.i3d_source import VisualReader
+from pipeline.conditions.i3d_source import RGB_WEIGHTS, VisualReader
 from pipeline.conditions.pose_reader import PoseReader
 from pipeline.datasets.folder import EXTENSIONS
 from pipeline.datasets.toy_dance import read_markers
@@ -87,9 +87,13 @@ class Player:
             )
         self.codec: JukeboxVQVAE = open_codec(settings, paths)
         config = settings.extract.pose.model_copy(update={"source": pose, "weights": weights or pose})
-        visual = VisualReader(
-            settings.extract.visual, I3D.load(checked(paths.extractor / "i3d_rgb.safetensors", "extract", dataset))
-        )
+        extractor = checked(paths.extractor, "extract", dataset)
+        if not (extractor / RGB_WEIGHTS).exists():
+            raise Mistake(
+                f"The model of {dataset} was trained on ready video features, which a clip of yours lacks; use one that was "
+                "trained on videos."
+            )
+        visual = VisualReader(settings.extract.visual, I3D.load(extractor / RGB_WEIGHTS))
         self.readers = Readers(PoseReader(type(config).model_validate(config.model_dump()), read_markers), visual, self.seconds)
 
     def play(self, file: Path, seed: int) -> np.ndarray:

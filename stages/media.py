@@ -6,7 +6,7 @@ from PIL import Image
 
 from pipeline.manifest import Manifest
 from pipeline.media.audio import reduce_noise, write_wav
-from pipeline.media.video import write_clip
+from pipeline.media.video import EXTENSIONS, write_clip
 from pipeline.runtime import atomic, device
 from pipeline.store import Store
 from stages.config import DanceToMusic, Dataset
@@ -29,9 +29,10 @@ def write_media(settings: Dataset, paths: Paths, manifest: Manifest, codec: Code
         if isinstance(settings, DanceToMusic):
             waveform = reduce_noise(content, codec.sample_rate) if settings.sample.noise_reduce else content
             write_wav(stem.with_name(f"{stem.name}.wav"), waveform, codec.sample_rate)
-            film = stem.with_name(f"{stem.name}.mp4")
-            seconds = len(waveform) / codec.sample_rate
-            write_clip(manifest.file(clip), film, clip.start_s or 0.0, seconds, waveform, codec.sample_rate, SHORT_SIDE)
+            if (source := manifest.file(clip)).suffix.lower() in EXTENSIONS:  # ready features come without pictures
+                film = stem.with_name(f"{stem.name}.mp4")
+                seconds = len(waveform) / codec.sample_rate
+                write_clip(source, film, clip.start_s or 0.0, seconds, waveform, codec.sample_rate, SHORT_SIDE)
         else:
             with atomic(stem.with_name(f"{stem.name}.png")) as temporary:
                 Image.fromarray((content.transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)).save(temporary, "PNG")

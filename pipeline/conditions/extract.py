@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.conditions.i3d_source import VisualConfig, VisualReader, in_threads, open_visual
+from pipeline.conditions.i3d_source import RGB_WEIGHTS, VisualConfig, VisualReader, in_threads, open_visual
 from pipeline.conditions.pose_reader import MarkerReader, PoseConfig, PoseReader
 from pipeline.history import write_history
 from pipeline.manifest import Clip, Manifest
@@ -36,10 +36,10 @@ class Extracted:
 
 @dataclass(frozen=True)
 class Readers:
-    """What reads motion and pictures, and the length of every clip in seconds."""
+    """What reads motion and pictures (None: all clips bring video features along), and the length of every clip in seconds."""
 
     pose: PoseReader
-    visual: VisualReader
+    visual: VisualReader | None
     clip_seconds: float
 
 
@@ -91,14 +91,16 @@ def extract_dance(
     scratch: Path,
     markers: MarkerReader | None = None,
 ) -> list[tuple[str, str]]:
-    """Writes conditions.h5 to `path` and the I3D used to the folder `extractor`; returns the clips left out and why.
+    """Writes conditions.h5 to `path` and the I3D used, if any, to the folder `extractor`; returns the clips left out and why.
 
     Fields: `motion` [n, T, numbers], `visual` [n, T', numbers], `genre` [n] (-1: none), `unseen` and `filled` [n], the gaps
     counted by `Pose`. Rows are the clips not left out, in manifest order. `scratch` keeps what is done when killed.
     """
     with atomic(extractor) as folder:
         folder.mkdir()
-        visual, history = open_visual(config.visual, manifest, clip_seconds, scratch, folder)
+        visual, history = None, []
+        if any(clip.visual_file is None for clip in manifest.clips):
+            visual, history = open_visual(config.visual, manifest, clip_seconds, scratch, folder)
         readers = Readers(PoseReader(config.pose, markers), visual, clip_seconds)
         work = in_batches(list(manifest.clips), config.batch)
 
@@ -140,15 +142,17 @@ def _arrays(clips: list[Extracted]) -> dict[str, np.ndarray]:
 def _write(config: ExtractDance, manifest: Manifest, kept: list[Clip], path: Path, folder: Path, parts) -> None:
     genres = sorted({manifest.clips[row].genre for row in manifest.of("train") if manifest.clips[row].genre})
     numbers = {genre: number for number, genre in enumerate(genres)}
+    network = folder / RGB_WEIGHTS
+    used = {"extractor": "ready features", "flow": None, "weights": None}
+    if network.exists():
+        used = {"extractor": f"i3d {config.visual.weights}", "flow": config.visual.flow, "weights": sha256_file(network)}
     provenance = {
         "task": "dance",
         "inputs": ["motion", "visual", "genre"],
         "pose": config.pose.kind,
         "pose_source": config.pose.source,
         "fps": config.pose.fps,
-        "extractor": f"i3d {config.visual.weights}",
-        "flow": config.visual.flow,
-        "weights": sha256_file(folder / "i3d_rgb.safetensors"),
+        **used,
         "genres": genres,
     }
     with write_store(path, "conditions", [clip.id for clip in kept], provenance) as store:

@@ -19,6 +19,7 @@ from pipeline.params import Section
 from pipeline.runtime import Mistake, device, progress
 from pipeline.weights import weights_file
 
+RGB_WEIGHTS = "i3d_rgb.safetensors"
 _ENLARGED = 256 / 224  # the short side before the centre crop, relative to the crop
 
 
@@ -112,7 +113,7 @@ def open_visual(
             network = random_i3d(3, config.width, config.training.seed)
         case name:
             network = _load(name, "i3d_rgb", 3)
-    network.save(folder / "i3d_rgb.safetensors", weights=config.weights)
+    network.save(folder / RGB_WEIGHTS, weights=config.weights)
     return VisualReader(config, network), history
 
 

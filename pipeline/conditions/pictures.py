@@ -57,7 +57,7 @@ def extract_captions(config: ExtractCaptions, manifest: Manifest, raw: Path, pat
         store.field("captions", (), "int32")
         store.field("text", (most, 77), "int32")
         if tower:
-            store.field("clip_text", (most, 77, 512), "float16")
+            store.field("clip_text", (most, 77, tower.width), "float16")
         first = 0
         for row, several in enumerate(progress(captions, "captions")):
             tokens = texts.tokens[first : first + len(several)]

@@ -49,6 +49,7 @@ class ClipText(nn.Module):
         from clip.model import LayerNorm, Transformer
 
         super().__init__()
+        self.width = width
         causal = torch.full((context, context), float("-inf")).triu(1)
         self.token_embedding = nn.Embedding(vocabulary, width)
         self.positional_embedding = nn.Parameter(torch.empty(context, width))

@@ -16,7 +16,7 @@ def captions_of(clip: Clip, raw: Path) -> list[str]:
     """The captions of a clip whose `caption_file` lies in `raw`; raises Mistake when there are none."""
     if clip.caption_file is None:
         raise Mistake(f"{clip.id} has no caption_file in its manifest, but captions are the condition.")
-    if not (found := _table(raw / clip.caption_file).get(clip.id)):
+    if not (found := _table((raw / clip.caption_file).absolute()).get(clip.id)):
         raise Mistake(f"{raw / clip.caption_file} holds no caption for {clip.id}.")
     return found
 
@@ -47,3 +47,4 @@ def tidy(caption: str) -> str:
 def write_captions(raw: Path, captions: dict[str, list[str]]) -> None:
     """Writes all captions of a set into raw/captions.json."""
     write_json(raw / CAPTIONS, captions)
+    _table.cache_clear()

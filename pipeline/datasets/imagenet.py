@@ -25,7 +25,7 @@ from pipeline.datasets.segments import hold_out
 from pipeline.manifest import Clip, write_manifest
 from pipeline.media.image import EXTENSIONS
 from pipeline.params import Section
-from pipeline.runtime import Mistake, progress
+from pipeline.runtime import Mistake, progress, write_json
 
 PICTURES = {"train": 1_281_167, "test": 50_000}
 _CLASS = re.compile(r"n\d{8}")
@@ -43,11 +43,12 @@ class Imagenet(Section):
 
 
 def prepare(config: Imagenet, raw: Path) -> list[tuple[str, str]]:
-    """The files left out and why; writes the manifest and the listing of the pictures into `raw`."""
+    """The files left out and why; writes the manifest, the class numbers and the listing of the pictures into `raw`."""
     clips, skipped = _read(config)
     clips, faulty = without_faulty(clips, config.media_root, header_trouble)
     require(clips, skipped + faulty)
     write_manifest(raw / "manifest.csv", clips)
+    write_json(raw / "classes.json", class_numbers(config.media_root))
     write_listing(raw, clips, config.media_root)
     return skipped + faulty
 

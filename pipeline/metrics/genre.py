@@ -15,10 +15,14 @@ import numpy as np
 from pipeline.metrics.embeddings import EmbeddingName, load_embedding
 from pipeline.params import Section
 from pipeline.runtime import Mistake, atomic, progress, read_json, write_json
+from pipeline.weights import weights_file
 
 
 class JudgeDance(Section):
-    """The evaluation network of the dance task. `weights`: a file, or null for `mfcc`, which needs none."""
+    """The evaluation network of the dance task.
+
+    `weights`: a name of `cdcd weights list` or a file; null for `mfcc`, which needs none.
+    """
 
     embedding: EmbeddingName
     weights: str | None
@@ -66,7 +70,7 @@ def build_gallery(
     embedding's weights, so that it needs nothing else to be read. Where there are no genres, give "" for each: the gallery
     then only names the embedding of KAD and FAD, and has no accuracy (None), as when nothing is held out.
     """
-    weights = Path(settings.weights).expanduser() if settings.weights else None
+    weights = weights_file(settings.weights) if settings.weights else None
     embed = load_embedding(settings.embedding, weights)
     embeddings = _embed_all(embed, training, sample_rate, "judge: training music", len(training_genres))
     if len(embeddings) != len(training_genres) or not len(embeddings):

@@ -1,0 +1,27 @@
+"""MSCOCO in small, in the layouts of both years, from `download` to `evaluate`."""
+
+import pytest
+
+from pipeline.datasets.coco import PICTURES
+from pipeline.manifest import read_manifest
+from pipeline.store import Store
+from tests.miniatures.house import check, finished, preset, run_stages, shrink, without_published_weights
+from tests.miniatures.sets import write_coco
+
+
+@pytest.mark.parametrize("year", [2014, 2017])
+def test_without_published_weights(tmp_path, year):
+    write_coco(tmp_path / "coco", year)
+    coco = preset("coco", media_root=tmp_path / "coco", year=year)
+    without_published_weights(coco, "toy_shapes")
+    shrink(coco)
+    run_stages(tmp_path, coco=coco)
+    clips = read_manifest(tmp_path / "data" / "coco" / "raw" / "manifest.csv").clips
+    assert [clip.split for clip in clips] == 8 * ["train"] + 4 * ["test"]
+    conditions = Store(tmp_path / "data" / "coco" / "conditions.h5", "conditions")
+    assert conditions["captions"][:].tolist() == [5, 5, 6, 5, 5, 5, 5, 5, 5, 5, 6, 5]
+    finished(tmp_path, "coco", {"fid", "r_precision", "copied"})
+    assert check(tmp_path, "coco") == [
+        f"train: 8 pictures, the complete set has {PICTURES[year]['train']:,}.",
+        f"test: 4 pictures, the complete set has {PICTURES[year]['test']:,}.",
+    ]
