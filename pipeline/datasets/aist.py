@@ -12,19 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.datasets.aist_download import fetch_annotations, fetch_videos, require_terms
-from pipeline.datasets.listing import (
-    Folder,
-    existing,
-    first_existing,
-    require,
-    shorten,
-    unreadable,
-    write_listing,
-    wrong_counts,
-)
+from pipeline.datasets.listing import Folder, Skipped, existing, first_existing, record, shorten, unreadable, wrong_counts
 from pipeline.datasets.probe import array_trouble, seconds_of, sound_trouble, video_trouble
 from pipeline.datasets.segments import read_list, segment_name, split_segment
-from pipeline.manifest import Clip, write_manifest
+from pipeline.manifest import Clip
 from pipeline.params import Section
 from pipeline.runtime import Mistake, progress
 from pipeline.unpickle import load_pickle
@@ -40,8 +31,10 @@ FPS = 60
 FRAMES = {"motions": ("smpl_trans", 0), "keypoints2d": ("keypoints2d", 1), "keypoints3d": ("keypoints3d_optim", 0)}
 TOLERANCE_S = 0.25  # videos and motions end some frames before their last beat
 VIDEOS = {"train": 980, "val": 20, "test": 20}
-CLIPS_2S = {"train": 6632, "val": 86, "test": 86}
-CLIPS_6S_AUTHORS = {"train": 2581, "val": 36, "test": 36}
+CLIPS = {  # of the complete set, by clip_seconds and clips
+    (2, "complete"): (6632, 86, 86), (4, "complete"): (3129, 40, 40), (6, "complete"): (1930, 24, 24),
+    (2, "authors"): (6632, 86, 86), (4, "authors"): (3129, 40, 40), (6, "authors"): (2581, 36, 36),
+}  # fmt: skip
 _SEQUENCE = re.compile(r"g([A-Z]{2})_s(BM|FM)_c(?:All|\d\d)_d\d\d_m(([A-Z]{2})[0-5])_ch\d\d")
 
 
@@ -113,18 +106,14 @@ def clip_starts(seconds: float, clip_seconds: int, clips: str) -> list[float]:
     return [min(number * clip_seconds, seconds - clip_seconds) for number in range(count)]
 
 
-def prepare(config: Aist, raw: Path) -> list[tuple[str, str]]:
+def prepare(config: Aist, raw: Path) -> Skipped:
     """The files left out and why; writes the manifest and the listing of the files it refers to into `raw`."""
     if config.source == "official":
         require_terms(config.accept_aist_terms)
         fetch_annotations(config.annotations_root, config.annotations)
         videos = [sequence.video for members in sequences(config).values() for sequence in members]
         fetch_videos(config.media_root / "videos", videos)
-    clips, skipped = _clips(config, trust_duration=False)
-    require(clips, skipped)
-    write_manifest(raw / "manifest.csv", clips)
-    write_listing(raw, clips, config.media_root)
-    return skipped
+    return record(raw, *_clips(config, trust_duration=False), config.media_root)
 
 
 def check(config: Aist) -> list[str]:
@@ -133,7 +122,8 @@ def check(config: Aist) -> list[str]:
         clips, skipped = _clips(config, trust_duration=True)
     except Mistake as mistake:
         return [str(mistake)]
-    problems = wrong_counts((clip.split for clip in clips), _expected_clips(config), f"clips of {config.clip_seconds} s")
+    expected = {} if config.drop_ignored else dict(zip(SPLITS, CLIPS[config.clip_seconds, config.clips], strict=True))
+    problems = wrong_counts((clip.split for clip in clips), expected, f"clips of {config.clip_seconds} s")
     problems += shorten([f"{name}: {reason}." for name, reason in skipped])
     root, seconds = config.media_root, config.clip_seconds
     trouble = sound_trouble if config.source == "features" else video_trouble
@@ -146,13 +136,6 @@ def check(config: Aist) -> list[str]:
     return problems + unreadable(poses, _motion_trouble, "reading motion")
 
 
-def _expected_clips(config: Aist) -> dict[str, int]:
-    """How many clips each split of the complete set has, where the authors' lists tell."""
-    if config.drop_ignored:
-        return {}
-    return {2: CLIPS_2S, 4: {}, 6: CLIPS_6S_AUTHORS if config.clips == "authors" else {}}[config.clip_seconds]
-
-
 def sequences(config: Aist) -> dict[str, list[Sequence]]:
     """The sequences of each split of the official cross-modal lists; raises Mistake when a list is missing."""
     folder = config.annotations_root / "splits"
@@ -163,7 +146,7 @@ def sequences(config: Aist) -> dict[str, list[Sequence]]:
     return {split: [parse_sequence(name) for name in names[split] if name not in ignored] for split in SPLITS}
 
 
-def _clips(config: Aist, trust_duration: bool) -> tuple[list[Clip], list[tuple[str, str]]]:
+def _clips(config: Aist, trust_duration: bool) -> tuple[list[Clip], Skipped]:
     existing(config.media_root, "download.media_root", "docs/datasets.md says what belongs there and where to get it")
     if config.source == "features":
         return _feature_clips(config)
@@ -205,7 +188,7 @@ def _fault(media: Path, motion: Path, sequence: Sequence, trust_duration: bool) 
     return None
 
 
-def _feature_clips(config: Aist) -> tuple[list[Clip], list[tuple[str, str]]]:
+def _feature_clips(config: Aist) -> tuple[list[Clip], Skipped]:
     """The clips for which the authors' sound, motion and video features are all there, split by their folders."""
     clips, skipped = [], []
     sounds, motions, videos = (f"{kind}_s{config.clip_seconds}" for kind in ("audio", "motion", "video"))

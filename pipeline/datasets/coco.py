@@ -11,21 +11,11 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.datasets.archives import GIB, fetch_archive
-from pipeline.datasets.captions import CAPTIONS, tidy, write_captions
-from pipeline.datasets.listing import (
-    Folder,
-    existing,
-    first_existing,
-    require,
-    shorten,
-    unreadable,
-    without_faulty,
-    write_listing,
-    wrong_counts,
-)
-from pipeline.datasets.probe import header_trouble, picture_trouble
+from pipeline.datasets.captions import CAPTIONS, tidy
+from pipeline.datasets.listing import Folder, Skipped, existing, first_existing
+from pipeline.datasets.pictures import check_pictures, record_pictures
 from pipeline.datasets.segments import hold_out
-from pipeline.manifest import Clip, write_manifest
+from pipeline.manifest import Clip
 from pipeline.params import Section
 from pipeline.runtime import Mistake, progress
 
@@ -60,17 +50,12 @@ class Coco(Section):
     split_seed: int
 
 
-def prepare(config: Coco, raw: Path) -> list[tuple[str, str]]:
+def prepare(config: Coco, raw: Path) -> Skipped:
     """The files left out and why; writes the manifest, all captions and the listing of the pictures into `raw`."""
     if config.source == "official":
         _fetch(config)
     clips, captions, skipped = _read(config)
-    clips, faulty = without_faulty(clips, config.media_root, header_trouble)
-    require(clips, skipped + faulty)
-    write_manifest(raw / "manifest.csv", clips)
-    write_captions(raw, {clip.id: captions[clip.id] for clip in clips})
-    write_listing(raw, clips, config.media_root)
-    return skipped + faulty
+    return record_pictures(raw, clips, skipped, config.media_root, captions)
 
 
 def check(config: Coco) -> list[str]:
@@ -79,10 +64,7 @@ def check(config: Coco) -> list[str]:
         clips, _, skipped = _read(config)
     except Mistake as mistake:
         return [str(mistake)]
-    listed = ["train" if clip.split == "val" else clip.split for clip in clips]
-    problems = wrong_counts(listed, PICTURES[config.year], "pictures")
-    problems += shorten([f"{name}: {reason}." for name, reason in skipped])
-    return problems + unreadable([config.media_root / clip.path for clip in clips], picture_trouble, "reading pictures")
+    return check_pictures(clips, skipped, config.media_root, PICTURES[config.year])
 
 
 def read_annotations(path: Path) -> dict[str, list[str]]:
@@ -100,7 +82,7 @@ def read_annotations(path: Path) -> dict[str, list[str]]:
     return captions
 
 
-def _read(config: Coco) -> tuple[list[Clip], dict[str, list[str]], list[tuple[str, str]]]:
+def _read(config: Coco) -> tuple[list[Clip], dict[str, list[str]], Skipped]:
     root = existing(config.media_root, "download.media_root", "docs/datasets.md says what belongs there and where to get it")
     clips, captions, skipped = [], {}, []
     for split, published in (("train", "train"), ("test", "val")):

@@ -10,21 +10,11 @@ from typing import Literal
 from pydantic import Field
 
 from pipeline.datasets.archives import GIB, fetch_archive
-from pipeline.datasets.captions import CAPTIONS, read_lines, write_captions
-from pipeline.datasets.listing import (
-    Folder,
-    existing,
-    first_existing,
-    require,
-    shorten,
-    unreadable,
-    without_faulty,
-    write_listing,
-    wrong_counts,
-)
-from pipeline.datasets.probe import header_trouble, picture_trouble
+from pipeline.datasets.captions import CAPTIONS, read_lines
+from pipeline.datasets.listing import Folder, Skipped, existing, first_existing, shorten
+from pipeline.datasets.pictures import check_pictures, record_pictures
 from pipeline.datasets.segments import hold_out
-from pipeline.manifest import Clip, write_manifest
+from pipeline.manifest import Clip
 from pipeline.media.archive import unpack
 from pipeline.params import Section
 from pipeline.runtime import Mistake, progress
@@ -54,18 +44,13 @@ class Cub200(Section):
     split_seed: int
 
 
-def prepare(config: Cub200, raw: Path) -> list[tuple[str, str]]:
+def prepare(config: Cub200, raw: Path) -> Skipped:
     """The files left out and why; writes the manifest, all captions and the listing of the pictures into `raw`."""
     if config.source == "official" and not any((config.media_root / name).exists() for name in IMAGES):
         fetch_archive(URL, config.media_root, 8 * GIB, md5=MD5)
     _unpack_archives(config.media_root)
     clips, captions, skipped = _read(config)
-    clips, faulty = without_faulty(clips, config.media_root, header_trouble)
-    require(clips, skipped + faulty)
-    write_manifest(raw / "manifest.csv", clips)
-    write_captions(raw, {clip.id: captions[clip.id] for clip in clips})
-    write_listing(raw, clips, config.media_root)
-    return skipped + faulty
+    return record_pictures(raw, clips, skipped, config.media_root, captions)
 
 
 def check(config: Cub200) -> list[str]:
@@ -74,11 +59,9 @@ def check(config: Cub200) -> list[str]:
         clips, captions, skipped = _read(config)
     except Mistake as mistake:
         return [str(mistake)]
-    listed = ["train" if clip.split == "val" else clip.split for clip in clips]
-    problems = wrong_counts(listed, PICTURES, "pictures") + shorten([f"{name}: {reason}." for name, reason in skipped])
     odd = [name for name, texts in captions.items() if len(texts) != CAPTIONS_A_PICTURE]
-    problems += shorten([f"{name} has {len(captions[name])} captions, not {CAPTIONS_A_PICTURE}." for name in odd])
-    return problems + unreadable([config.media_root / clip.path for clip in clips], picture_trouble, "reading pictures")
+    problems = shorten([f"{name} has {len(captions[name])} captions, not {CAPTIONS_A_PICTURE}." for name in odd])
+    return check_pictures(clips, skipped, config.media_root, PICTURES) + problems
 
 
 def split_names(root: Path) -> dict[str, list[str]]:
@@ -97,7 +80,7 @@ def _is_name(name: object) -> bool:
     return isinstance(name, str) and name.count("/") == 1 and ".." not in name and not name.startswith("/")
 
 
-def _read(config: Cub200) -> tuple[list[Clip], dict[str, list[str]], list[tuple[str, str]]]:
+def _read(config: Cub200) -> tuple[list[Clip], dict[str, list[str]], Skipped]:
     root = existing(config.media_root, "download.media_root", "docs/datasets.md says what belongs there and where to get it")
     names = split_names(root)
     images, texts = first_existing(root, IMAGES, "bird pictures"), first_existing(root, TEXTS, "captions")

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import Field, model_validator
 
 from pipeline.datasets.listing import Folder as FolderPath
-from pipeline.datasets.listing import existing, require, write_listing
-from pipeline.manifest import Clip, write_manifest
+from pipeline.datasets.listing import Skipped, existing, record
+from pipeline.manifest import Clip
 from pipeline.media.audio import is_silent, read_audio
 from pipeline.media.video import EXTENSIONS, probe
 from pipeline.params import Section
@@ -42,13 +42,10 @@ class Folder(Section):
         return self
 
 
-def prepare(config: Folder, raw: Path) -> list[tuple[str, str]]:
+def prepare(config: Folder, raw: Path) -> Skipped:
     """The files left out and why; writes the manifest and the listing of the files it refers to into `raw`."""
     clips, skipped = _clips(config)
-    require(clips, skipped)
-    write_manifest(raw / "manifest.csv", clips)
-    write_listing(raw, clips, config.media_root)
-    return skipped
+    return record(raw, clips, skipped, config.media_root)
 
 
 def check(config: Folder) -> list[str]:
@@ -60,7 +57,7 @@ def check(config: Folder) -> list[str]:
     return [f"{name}: {reason}" for name, reason in skipped]
 
 
-def _clips(config: Folder) -> tuple[list[Clip], list[tuple[str, str]]]:
+def _clips(config: Folder) -> tuple[list[Clip], Skipped]:
     """The clips of all videos that can be used, in the order of their names, and the others with the reasons."""
     clips, skipped = {}, []
     for path in progress(_videos(config.media_root), "looking at videos"):

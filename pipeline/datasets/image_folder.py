@@ -12,13 +12,12 @@ from pydantic import Field
 
 from pipeline.datasets.caption_table import read_caption_table
 from pipeline.datasets.captions import CAPTIONS, write_captions
-from pipeline.datasets.listing import Folder, existing, shorten, write_listing
+from pipeline.datasets.listing import Folder, Skipped, existing, shorten, write_listing
 from pipeline.manifest import Clip, check_clips, write_manifest
 from pipeline.media.image import EXTENSIONS, load_rgb
 from pipeline.params import Section
 from pipeline.runtime import Mistake, numpy_generator, progress
 
-Skipped = list[tuple[str, str]]
 SMALLEST = 16  # pixels
 
 

@@ -10,19 +10,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from pipeline.datasets.listing import (
-    Folder,
-    existing,
-    require,
-    shorten,
-    unreadable,
-    without_faulty,
-    write_listing,
-    wrong_counts,
-)
-from pipeline.datasets.probe import header_trouble, picture_trouble
+from pipeline.datasets.listing import Folder, Skipped, existing
+from pipeline.datasets.pictures import check_pictures, record_pictures
 from pipeline.datasets.segments import hold_out
-from pipeline.manifest import Clip, write_manifest
+from pipeline.manifest import Clip
 from pipeline.media.image import EXTENSIONS
 from pipeline.params import Section
 from pipeline.runtime import Mistake, progress, write_json
@@ -42,15 +33,11 @@ class Imagenet(Section):
     split_seed: int
 
 
-def prepare(config: Imagenet, raw: Path) -> list[tuple[str, str]]:
+def prepare(config: Imagenet, raw: Path) -> Skipped:
     """The files left out and why; writes the manifest, the class numbers and the listing of the pictures into `raw`."""
     clips, skipped = _read(config)
-    clips, faulty = without_faulty(clips, config.media_root, header_trouble)
-    require(clips, skipped + faulty)
-    write_manifest(raw / "manifest.csv", clips)
     write_json(raw / "classes.json", class_numbers(config.media_root))
-    write_listing(raw, clips, config.media_root)
-    return skipped + faulty
+    return record_pictures(raw, clips, skipped, config.media_root)
 
 
 def check(config: Imagenet) -> list[str]:
@@ -59,9 +46,7 @@ def check(config: Imagenet) -> list[str]:
         clips, skipped = _read(config)
     except Mistake as mistake:
         return [str(mistake)]
-    listed = ["train" if clip.split == "val" else clip.split for clip in clips]
-    problems = wrong_counts(listed, PICTURES, "pictures") + shorten([f"{name}: {reason}." for name, reason in skipped])
-    return problems + unreadable([config.media_root / clip.path for clip in clips], picture_trouble, "reading pictures")
+    return check_pictures(clips, skipped, config.media_root, PICTURES)
 
 
 def class_numbers(root: Path) -> dict[str, int]:
@@ -77,7 +62,7 @@ def class_numbers(root: Path) -> dict[str, int]:
     return numbers
 
 
-def _read(config: Imagenet) -> tuple[list[Clip], list[tuple[str, str]]]:
+def _read(config: Imagenet) -> tuple[list[Clip], Skipped]:
     root = existing(config.media_root, "download.media_root", "docs/datasets.md says how to get ImageNet and lay it out")
     numbers = class_numbers(root)
     existing(root / "train", "download.media_root", "it should hold one folder for each class")
@@ -90,7 +75,7 @@ def _read(config: Imagenet) -> tuple[list[Clip], list[tuple[str, str]]]:
     return clips + [_clip(path, root, "test") for path in val], skipped + flawed
 
 
-def _pictures(folder: Path, numbers: dict[str, int]) -> tuple[list[Path], list[tuple[str, str]]]:
+def _pictures(folder: Path, numbers: dict[str, int]) -> tuple[list[Path], Skipped]:
     """The pictures in the class folders of `folder` in order, and what else lies there."""
     pictures, skipped = [], []
     for entry in progress(sorted(folder.iterdir()), f"looking at {folder.name} classes"):

@@ -10,10 +10,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from pipeline.manifest import Clip, read_manifest
+from pipeline.manifest import Clip, read_manifest, write_manifest
 from pipeline.runtime import Mistake, atomic, progress
 
 Folder = Annotated[Path, AfterValidator(lambda path: path.expanduser())]
+Skipped = list[tuple[str, str]]  # files left out, and why
 LISTING = "listing.sha256"
 
 
@@ -33,11 +34,17 @@ def first_existing(root: Path, names: Iterable[str], what: str) -> Path:
     raise Mistake(f"{root} holds no {what}; expected {' or '.join(names)} in it.")
 
 
-def require(clips: list[Clip], skipped: list[tuple[str, str]]) -> None:
-    """Raises Mistake that tells the first reason when nothing is left to work with."""
+def record(raw: Path, clips: list[Clip], skipped: Skipped, root: Path) -> Skipped:
+    """`skipped`, the files left out and why; writes the manifest and the listing of the files it refers to into `raw`.
+
+    Raises Mistake that tells the first reason when nothing is left to work with.
+    """
     if not clips and skipped:
         file, reason = skipped[0]
         raise Mistake(f"No clip can be used, {len(skipped):,} files were left out; the first: {file} {reason}.")
+    write_manifest(raw / "manifest.csv", clips)
+    write_listing(raw, clips, root)
+    return skipped
 
 
 def write_listing(raw: Path, clips: Iterable[Clip], root: Path) -> None:
@@ -79,17 +86,14 @@ def unreadable(paths: Iterable[Path], trouble: Callable[[Path], str | None], tit
     return shorten([f"{path} {fault}." for path, fault in faults(paths, trouble, title).items()])
 
 
-def without_faulty(
-    clips: list[Clip], root: Path, trouble: Callable[[Path], str | None]
-) -> tuple[list[Clip], list[tuple[str, str]]]:
-    """The clips in whose media file `trouble` finds no fault, and the files left out with the reason."""
-    found = faults(dict.fromkeys(root / clip.path for clip in clips), trouble, "opening files")
-    return [clip for clip in clips if root / clip.path not in found], [(str(path), fault) for path, fault in found.items()]
-
-
 def wrong_counts(found: Iterable[str], expected: dict[str, int], what: str) -> list[str]:
-    """A sentence for each split whose number of rows differs from the complete data set's; `found` names each row's split."""
+    """A sentence for each split whose number of rows differs from the complete data set's; `found` names each row's split.
+
+    Rows held out for validation count as training rows where the complete set has no validation split.
+    """
     counts = Counter(found)
+    if "val" not in expected:
+        counts["train"] += counts["val"]
     return [
         f"{split}: {counts[split]:,} {what}, the complete set has {count:,}."
         for split, count in expected.items()

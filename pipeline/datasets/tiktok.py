@@ -10,19 +10,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from pipeline.datasets.listing import (
-    Folder,
-    existing,
-    first_existing,
-    require,
-    shorten,
-    unreadable,
-    write_listing,
-    wrong_counts,
-)
+from pipeline.datasets.listing import Folder, Skipped, existing, first_existing, record, shorten, unreadable, wrong_counts
 from pipeline.datasets.probe import array_trouble, seconds_of, sound_trouble, video_trouble
 from pipeline.datasets.segments import hold_out, read_list, split_segment
-from pipeline.manifest import Clip, write_manifest
+from pipeline.manifest import Clip
 from pipeline.media.video import EXTENSIONS
 from pipeline.params import Section
 from pipeline.runtime import Mistake, progress
@@ -62,13 +53,9 @@ def song_of(video: str) -> str:
     return found[1]
 
 
-def prepare(config: Tiktok, raw: Path) -> list[tuple[str, str]]:
+def prepare(config: Tiktok, raw: Path) -> Skipped:
     """The files left out and why; writes the manifest and the listing of the files it refers to into `raw`."""
-    clips, skipped = _clips(config)
-    require(clips, skipped)
-    write_manifest(raw / "manifest.csv", clips)
-    write_listing(raw, clips, config.media_root)
-    return skipped
+    return record(raw, *_clips(config), config.media_root)
 
 
 def check(config: Tiktok) -> list[str]:
@@ -77,8 +64,8 @@ def check(config: Tiktok) -> list[str]:
         clips, skipped = _clips(config)
     except Mistake as mistake:
         return [str(mistake)]
-    listed = ["train" if clip.split == "val" else clip.split for clip in clips]
-    problems = wrong_counts(listed, CLIPS, "clips") + shorten([f"{name}: {reason}." for name, reason in skipped])
+    problems = wrong_counts((clip.split for clip in clips), CLIPS, "clips")
+    problems += shorten([f"{name}: {reason}." for name, reason in skipped])
     media = sorted({config.media_root / clip.path for clip in clips})
     if config.source == "videos":
         return problems + unreadable(media, video_trouble, "reading videos")
@@ -89,7 +76,7 @@ def check(config: Tiktok) -> list[str]:
     return problems + unreadable(features, lambda path: array_trouble(path, VISUAL_VALUES), "reading video features")
 
 
-def _clips(config: Tiktok) -> tuple[list[Clip], list[tuple[str, str]]]:
+def _clips(config: Tiktok) -> tuple[list[Clip], Skipped]:
     existing(config.media_root, "download.media_root", "docs/datasets.md says what belongs there and where to get it")
     rows = listed_clips(config)
     return _video_clips(config.media_root, rows) if config.source == "videos" else _feature_clips(config.media_root, rows)
@@ -104,7 +91,7 @@ def listed_clips(config: Tiktok) -> list[tuple[str, str, str]]:
     return train + [(name, "test", songs[name]) for name in listed["test"]]
 
 
-def _feature_clips(root: Path, rows: list[tuple[str, str, str]]) -> tuple[list[Clip], list[tuple[str, str]]]:
+def _feature_clips(root: Path, rows: list[tuple[str, str, str]]) -> tuple[list[Clip], Skipped]:
     """The clips for which sound, motion and video features are all there, and the first missing file of the others."""
     clips, skipped = [], []
     for name, split, song in progress(rows, "looking at clips"):
@@ -117,7 +104,7 @@ def _feature_clips(root: Path, rows: list[tuple[str, str, str]]) -> tuple[list[C
     return clips, skipped
 
 
-def _video_clips(root: Path, rows: list[tuple[str, str, str]]) -> tuple[list[Clip], list[tuple[str, str]]]:
+def _video_clips(root: Path, rows: list[tuple[str, str, str]]) -> tuple[list[Clip], Skipped]:
     """The clips whose video is there and lasts long enough; a fault of a video is told once."""
     seconds, faults, clips = {}, {}, []
     for video in progress(dict.fromkeys(split_segment(name)[0] for name, _, _ in rows), "looking at videos"):

@@ -23,9 +23,9 @@ def settings(root, **changes):
     return validate(Tiktok, content | changes, "tiktok.download")
 
 
-def real_lists(shared, **changes):
+def real_lists(shared, kind="audio", **changes):
     lists = shared / "cdcd_lists"
-    paths = {f"{split}_list": lists / f"tiktok_audio_{split}_segment.txt" for split in ("train", "test")}
+    paths = {f"{split}_list": lists / f"tiktok_{kind}_{split}_segment.txt" for split in ("train", "test")}
     return settings(shared, **paths, **changes)
 
 
@@ -56,6 +56,11 @@ def test_real_lists_hold_the_published_counts_and_share_no_song(shared):
     assert {split: len(names) for split, names in songs.items()} == {"train": 43, "test": 43}
     assert not songs["train"] & songs["test"]
     assert not videos["train"] & videos["test"]
+
+
+@pytest.mark.parametrize("kind", ["motion", "video"])
+def test_the_real_lists_of_each_kind_name_the_same_clips(shared, kind):
+    assert listed_clips(real_lists(shared, kind)) == listed_clips(real_lists(shared))
 
 
 def test_held_out_songs_of_the_real_lists_leave_training_whole(shared):
