@@ -13,7 +13,7 @@ from pipeline.diffusion.contrast import Contrast
 from pipeline.diffusion.losses import Targets, head_terms
 from pipeline.diffusion.objective import Loss, Objective
 from pipeline.diffusion.process import MaskAndReplace, uniform
-from pipeline.diffusion.sampler import Reverse, Sampling
+from pipeline.diffusion.sampler import Reverse, Sampling, prepared
 from pipeline.diffusion.truncation import N_NOISE
 from pipeline.runtime import torch_generator
 
@@ -127,8 +127,8 @@ class Bench:
             steps=self.process.n_steps, truncation=TRUNCATION, temperature=1, guidance=1, order="random", choice_temperature=0
         )
         with torch.no_grad(), self.precision():
-            views = [self.network.prepare(self.network.encode(self.inputs))]
-        reverse = Reverse(self.network, self.process, config, views, self.case.grid)
+            condition = prepared(self.network, self.network.encode(self.inputs), config.guidance)
+        reverse = Reverse(self.network, self.process, config, condition, self.case.grid)
         fixed = torch.zeros_like(x_t, dtype=torch.bool)
 
         @torch.no_grad()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pipeline.diffusion.process import FLOOR, MaskAndReplace, Positions, posterior_kl
+from pipeline.products import linear, linear_gradients
 
 BLOCK = {"cpu": 1 << 20, "cuda": 1 << 26}  # numbers in a block of logits: what the caches hold, or what keeps a GPU busy
 
@@ -82,15 +83,11 @@ class _Head(torch.autograd.Function):
             for start in range(0, len(flat), rows):
                 here = slice(start, start + rows)
                 h = flat[here].to(low)
-                logits = torch.nn.functional.linear(h, low_weight, low_bias).to(exact)
+                logits = linear(h, low_weight, low_bias).to(exact)
                 step[here], sample[here], grad = block_terms(logits, batch[here], wants_grad)
                 if wants_grad:
-                    low_grad = grad.to(low)
-                    grad_hidden[here] = low_grad @ low_weight
-                    if low == exact:
-                        grad_weight.addmm_(low_grad.T, h)
-                    else:
-                        grad_weight += low_grad.T @ h
+                    grad_hidden[here], of_weight = linear_gradients(grad.to(low), h, low_weight)
+                    grad_weight += of_weight
                     if grad_bias is not None:
                         grad_bias += grad.sum(0)
             total = (batch.step_weight * step).sum() + (batch.sample_weight * sample).sum()

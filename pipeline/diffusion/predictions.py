@@ -17,6 +17,9 @@ class Condition(Protocol):
     def repeat(self, n: int) -> Self:
         """Each row n times, the copies side by side."""
 
+    def rows(self, index: Tensor) -> Self:
+        """The rows of the given numbers [n]."""
+
     def null(self, mask: Tensor) -> Self:
         """The rows where mask [B] is true replaced by the learned null."""
 
@@ -32,8 +35,8 @@ class Network(Protocol):
     def prepare(self, condition: Condition) -> Condition:
         """The same condition with all that does not depend on x_t computed."""
 
-    def features(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """Hidden states [B, L, D] at x_t [B, L] in 0..K (K = mask), t [B] in 1..T."""
+    def features(self, x_t: Tensor, t: Tensor, condition: Condition, at: Tensor | None = None) -> Tensor:
+        """Hidden states [B, L, D] at x_t [B, L] in 0..K (K = mask), t [B] in 1..T; [B, m, D] for positions `at` [B, m]."""
 
 
 @dataclass(frozen=True)

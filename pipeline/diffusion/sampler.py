@@ -55,8 +55,7 @@ def sample(
     if config.steps > process.n_steps:
         raise Mistake(f"sample.steps is {config.steps}, but the diffusion has {process.n_steps} steps; choose at most that.")
     device = network.output.weight.device
-    views = _views(network, condition, config.guidance, len(generators))
-    sampler = Reverse(network, process, config, views, grid or (1, length))
+    sampler = Reverse(network, process, config, prepared(network, condition, config.guidance), grid or (1, length))
     x, fixed = _start(process, (len(generators), length), known, device)
     n_hidden = (~fixed).sum(1)
     times = torch.linspace(process.n_steps, 0, config.steps + 1, dtype=torch.float64).round().long()
@@ -68,13 +67,12 @@ def sample(
     return x
 
 
-def _views(network: Network, condition: Condition, guidance: float, batch: int) -> list[Condition]:
-    """The condition, and for guidance the null, each prepared once for all steps."""
-    views = [network.prepare(condition)]
+def prepared(network: Network, condition: Condition, guidance: float) -> Condition:
+    """The condition prepared once for all steps; for guidance each row is followed by the null, so that one pass does both."""
     if guidance != 1:
-        mask = torch.ones(batch, dtype=torch.bool, device=network.output.weight.device)
-        views.append(network.prepare(condition.null(mask)))
-    return views
+        n, device = len(condition), network.output.weight.device
+        condition = condition.repeat(2).null(torch.tensor([False, True], device=device).repeat(n))
+    return network.prepare(condition)
 
 
 def _start(process: MaskAndReplace, shape: tuple[int, int], known, device) -> tuple[Tensor, Tensor]:
@@ -97,16 +95,28 @@ class Reverse:
     network: Network
     process: MaskAndReplace
     config: Sampling
-    views: list[Condition]
+    condition: Condition  # from `prepared`
     grid: tuple[int, int]
 
     def probabilities(self, x_t: Tensor, t: int, where: Tensor) -> Tensor:
-        """p(x_0 | x_t) [M, K] at the M positions of `where` [B, L], in row order; the head runs nowhere else."""
-        steps = torch.full((len(x_t),), t, device=x_t.device)
-        logits = [self.network.output(self.network.features(x_t, steps, view)[where]).float() for view in self.views]
-        log_p = logits[0]
-        if len(logits) > 1:
-            log_p, null = (part.log_softmax(-1) for part in logits)
+        """p(x_0 | x_t) [M, K] at the M positions of `where` [B, L], in row order; head and last block run nowhere else.
+
+        Rows of the batch in which there is no such position do not pass the network at all.
+        """
+        copies = 1 if self.config.guidance == 1 else 2
+        rows, condition = where.any(1).nonzero()[:, 0], self.condition
+        if len(rows) < len(x_t):
+            x_t, where = x_t[rows], where[rows]
+            condition = condition.rows((copies * rows[:, None] + torch.arange(copies, device=rows.device)).flatten())
+        count = where.sum(1, keepdim=True)
+        wanted = where.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, : int(count.max())]
+        steps = torch.full((copies * len(x_t),), t, device=x_t.device)
+        x_t, at = x_t.repeat_interleave(copies, 0), wanted.repeat_interleave(copies, 0)
+        hidden = self.network.features(x_t, steps, condition, at).unflatten(0, (-1, copies)).transpose(1, 2)
+        logits = self.network.output(hidden[torch.arange(wanted.shape[1], device=x_t.device) < count]).float()
+        log_p = logits[:, 0]
+        if copies == 2:
+            log_p, null = logits.log_softmax(-1).unbind(1)
             log_p = null + self.config.guidance * (log_p - null)
         return (log_p / self.config.temperature).softmax(-1)
 

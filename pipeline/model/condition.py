@@ -36,12 +36,16 @@ class Condition:
 
     def repeat(self, n: int) -> Self:
         """Each row n times, the copies side by side; what was prepared is copied, not computed again."""
+        return self.rows(torch.arange(len(self), device=self.value.device).repeat_interleave(n))
+
+    def rows(self, index: Tensor) -> Self:
+        """The rows of the given numbers [n], with what was prepared of them."""
         prepared = self.prepared
         if prepared is not None:
-            aligned = None if prepared.aligned is None else prepared.aligned.repeat_interleave(n, 0)
-            contexts = tuple(tuple(part.repeat_interleave(n, 0) for part in parts) for parts in prepared.contexts)
+            aligned = None if prepared.aligned is None else prepared.aligned[index]
+            contexts = tuple(tuple(part[index] for part in parts) for parts in prepared.contexts)
             prepared = replace(prepared, aligned=aligned, contexts=contexts)
-        return replace(self, value=self.value.repeat_interleave(n, 0), prepared=prepared)
+        return replace(self, value=self.value[index], prepared=prepared)
 
     def null(self, mask: Tensor) -> Self:
         """The rows where mask [B] is true replaced by the learned null; prepare the result, it is not prepared."""

@@ -15,8 +15,10 @@ from pipeline.model.layers import (
     SelfAttention,
     SinusoidPositions,
     linear_feed_forward,
+    take,
 )
 from pipeline.params import Section
+from pipeline.products import Linear
 from pipeline.runtime import Mistake
 
 
@@ -43,6 +45,9 @@ def feed_forward(config: DenoiserConfig, grid: tuple[int, int] | None) -> nn.Mod
     return linear_feed_forward(config.width, config.factor)
 
 
+Context = tuple[Tensor, ...]
+
+
 class CrossBlock(nn.Module):
     """Self-attention, attention to the condition, feed-forward; the first two are normalised under the step t."""
 
@@ -63,9 +68,10 @@ class CrossBlock(nn.Module):
         """(scale, shift) [T, 2 width] of each normalisation under t."""
         return self.norm1.table(), self.norm_cross.table()
 
-    def forward(self, x: Tensor, step: Tensor, context: tuple[Tensor, ...], tables: tuple[Tensor, ...] | None) -> Tensor:
-        """The tokens x [B, L, width] after the block; steps [B] count from 0, `context` is what `read` gave."""
-        x = x + self.attention(self.norm1(x, tables[0][step] if tables else self.norm1.modulation(step)))
+    def forward(self, x: Tensor, step: Tensor, context: Context, tables: Context | None, at: Tensor | None = None) -> Tensor:
+        """The tokens x [B, L, width] after the block, or those `at` [B, m]; steps [B] count from 0, `context` from `read`."""
+        h = self.norm1(x, tables[0][step] if tables else self.norm1.modulation(step))
+        x = (x if at is None else take(x, at)) + self.attention(h, at)
         if len(context) == 1:
             x = x + context[0]
         else:
@@ -92,9 +98,10 @@ class ClassBlock(nn.Module):
         """(scale, shift) [T, 2 width] of the normalisation under t."""
         return (self.norm1.table(),)
 
-    def forward(self, x: Tensor, step: Tensor, context: tuple[Tensor, ...], tables: tuple[Tensor, ...] | None) -> Tensor:
-        """The tokens x [B, L, width] after the block; steps [B] count from 0, `context` is what `read` gave."""
-        x = x + self.attention(self.norm1(x, tables[0][step] if tables else self.norm1.modulation(step)))
+    def forward(self, x: Tensor, step: Tensor, context: Context, tables: Context | None, at: Tensor | None = None) -> Tensor:
+        """The tokens x [B, L, width] after the block, or those `at` [B, m]; steps [B] count from 0, `context` from `read`."""
+        h = self.norm1(x, tables[0][step] if tables else self.norm1.modulation(step))
+        x = (x if at is None else take(x, at)) + self.attention(h, at)
         return x + self.feed_forward(self.norm2(x, context[0]))
 
 
@@ -121,7 +128,7 @@ class Denoiser(nn.Module):
         super().__init__()
         if config.width % config.heads:
             raise Mistake(f"A width of {config.width} does not divide into {config.heads} heads; choose heads that divide it.")
-        self.n_codes, self.n_steps, self.grid = n_codes, n_steps, grid
+        self.n_codes, self.n_steps, self.grid, self.convolves = n_codes, n_steps, grid, config.feed_forward == "conv"
         self.codes = nn.Embedding(n_codes + 1, config.width)
         learned = config.positions == "learned"
         self.positions = LearnedPositions(table or grid, config.width) if learned else SinusoidPositions(grid, config.width)
@@ -132,7 +139,7 @@ class Denoiser(nn.Module):
             blocks = [ClassBlock(config, n_steps, grid, n_classes) for _ in range(config.layers)]
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(config.width)
-        self.output = nn.Linear(config.width, n_codes)
+        self.output = Linear(config.width, n_codes)
         self._initialise(config.zero_init)
 
     def _initialise(self, zero: bool) -> None:
@@ -169,13 +176,17 @@ class Denoiser(nn.Module):
         steps = None if torch.is_grad_enabled() else tuple(block.step_tables() for block in self.blocks)
         return Condition(value, condition.empty, Prepared(aligned, contexts, steps))
 
-    def features(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """The hidden states [B, L, width] after the last normalisation, of x_t [B, L] in 0..K (K = mask) at t [B] in 1..T."""
+    def features(self, x_t: Tensor, t: Tensor, condition: Condition, at: Tensor | None = None) -> Tensor:
+        """The hidden states [B, L, width] after the last normalisation, of x_t [B, L] in 0..K (K = mask) at t [B] in 1..T.
+
+        With positions `at` [B, m] only theirs, [B, m, width]: the last block then works for no others, unless it convolves.
+        """
         step, prepared = t - 1, condition.prepared
         x = self.codes(x_t) + self.positions(x_t.shape[1])
         if self.align is not None:
             x = x + resample(prepared.aligned if prepared else self.align(condition.value), x_t.shape[1])
         for i, block in enumerate(self.blocks):
             context = prepared.contexts[i] if prepared else block.read(condition.value)
-            x = block(x, step, context, prepared.steps[i] if prepared and prepared.steps else None)
-        return self.norm(x)
+            is_last = block is self.blocks[-1] and not self.convolves
+            x = block(x, step, context, prepared.steps[i] if prepared and prepared.steps else None, at if is_last else None)
+        return self.norm(x if at is None or not self.convolves else take(x, at))

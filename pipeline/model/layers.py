@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.conditions.positions import resample, sinusoid
+from pipeline.products import Linear, convolution, linear
 from pipeline.runtime import Mistake
 
 
@@ -56,7 +57,7 @@ class GELU2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The activation of every element."""
-        return F.silu(1.702 * x) / 1.702
+        return F.silu(1.702 * x).div_(1.702)
 
 
 class AdaLayerNorm(nn.Module):
@@ -81,19 +82,18 @@ class AdaLayerNorm(nn.Module):
         return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), 1 + scale)
 
 
-def to_heads(linear: nn.Linear, x: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
+def to_heads(weight: Tensor, bias: Tensor, x: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
     """`parts` tensors [B, heads, S, d] from one fused projection of x [B, S, C].
 
     d is the head size filled up with zeros to a multiple of 16, where the attention kernels are fast: the weights are
     filled up, which is cheaper than filling up what they produce and changes no dot product.
     """
-    size = linear.out_features // (parts * heads)
+    size = len(weight) // (parts * heads)
     fill = -size % 16
-    weight, bias = linear.weight, linear.bias
     if fill:
         weight = F.pad(weight.view(parts * heads, size, -1), (0, 0, 0, fill)).flatten(0, 1)
         bias = F.pad(bias.view(parts * heads, size), (0, fill)).flatten()
-    y = F.linear(x, weight, bias).unflatten(-1, (parts, heads, size + fill))
+    y = linear(x, weight, bias).unflatten(-1, (parts, heads, size + fill))
     return y.permute(2, 0, 3, 1, 4).unbind(0)
 
 
@@ -105,7 +105,12 @@ def attend(query: Tensor, key: Tensor, value: Tensor, proj: nn.Linear) -> Tensor
     weight = proj.weight
     if filled > size:
         weight = F.pad(weight.view(-1, heads, size), (0, filled - size)).flatten(1)
-    return F.linear(y, weight, proj.bias)
+    return linear(y, weight, proj.bias)
+
+
+def take(x: Tensor, at: Tensor) -> Tensor:
+    """The rows [B, m, width] of x [B, L, width] at the positions `at` [B, m]."""
+    return x.gather(1, at[..., None].expand(-1, -1, x.shape[2]))
 
 
 class SelfAttention(nn.Module):
@@ -117,9 +122,14 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """What the tokens x [B, L, width] add to themselves."""
-        return attend(*to_heads(self.qkv, x, self.heads, 3), self.proj)
+    def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
+        """What the tokens x [B, L, width] add to themselves, or to those at the positions `at` [B, m] only."""
+        weight, bias = self.qkv.weight, self.qkv.bias
+        if at is None:
+            return attend(*to_heads(weight, bias, x, self.heads, 3), self.proj)
+        width = x.shape[2]
+        query = to_heads(weight[:width], bias[:width], take(x, at), self.heads, 1)
+        return attend(*query, *to_heads(weight[width:], bias[width:], x, self.heads, 2), self.proj)
 
 
 class CrossAttention(nn.Module):
@@ -138,13 +148,13 @@ class CrossAttention(nn.Module):
         A softmax over one key is 1, so a single element needs neither query nor key: the answer is proj(value).
         """
         if condition.shape[1] > 1:
-            return to_heads(self.kv, condition, self.heads, 2)
+            return to_heads(self.kv.weight, self.kv.bias, condition, self.heads, 2)
         weight, bias = self.kv.weight.chunk(2)[1], self.kv.bias.chunk(2)[1]
         return (self.proj(F.linear(condition, weight, bias)),)
 
     def forward(self, x: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """What the tokens x [B, L, width] find in keys and values of `read`."""
-        (query,) = to_heads(self.query, x, self.heads, 1)
+        (query,) = to_heads(self.query.weight, self.query.bias, x, self.heads, 1)
         return attend(query, key, value, self.proj)
 
 
@@ -164,10 +174,10 @@ class ConvFeedForward(nn.Module):
         grid = self.grid or (math.isqrt(x.shape[1]),) * 2
         if math.prod(grid) != x.shape[1]:
             raise Mistake(f"The model draws grids of {grid[0]} x {grid[1]} tokens; {x.shape[1]} tokens do not fill one.")
-        image = x.unflatten(1, grid).permute(0, 3, 1, 2)
-        return self.conv2(self.act(self.conv1(image))).permute(0, 2, 3, 1).flatten(1, 2)
+        wide = self.act(convolution(x.unflatten(1, grid), self.conv1.weight, self.conv1.bias))
+        return convolution(wide, self.conv2.weight, self.conv2.bias).flatten(1, 2)
 
 
 def linear_feed_forward(width: int, factor: int) -> nn.Sequential:
     """Linear, GELU2, Linear with `factor` times the width between."""
-    return nn.Sequential(nn.Linear(width, factor * width), GELU2(), nn.Linear(factor * width, width))
+    return nn.Sequential(Linear(width, factor * width), GELU2(), Linear(factor * width, width))

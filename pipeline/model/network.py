@@ -99,9 +99,9 @@ class Network(nn.Module):
         """The condition with all that does not depend on x_t computed once; see `Denoiser.prepare`."""
         return self.denoiser.prepare(condition)
 
-    def features(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        """Hidden states [B, L, width] of x_t [B, L] at t [B] in 1..T under a condition of B rows."""
-        return self.denoiser.features(x_t, t, condition)
+    def features(self, x_t: Tensor, t: Tensor, condition: Condition, at: Tensor | None = None) -> Tensor:
+        """Hidden states [B, L, width] of x_t [B, L] at t [B] in 1..T under B conditions, or those `at` [B, m]."""
+        return self.denoiser.features(x_t, t, condition, at)
 
 
 def build_network(

@@ -67,8 +67,14 @@ class TinyCondition:
     value: Tensor
     empty: Tensor
 
+    def __len__(self) -> int:
+        return len(self.value)
+
     def repeat(self, n: int) -> "TinyCondition":
         return replace(self, value=self.value.repeat_interleave(n, 0))
+
+    def rows(self, index: Tensor) -> "TinyCondition":
+        return replace(self, value=self.value[index])
 
     def null(self, mask: Tensor) -> "TinyCondition":
         return replace(self, value=torch.where(mask[:, None], self.empty, self.value))
@@ -92,9 +98,10 @@ class TinyNetwork(nn.Module):
     def prepare(self, condition: TinyCondition) -> TinyCondition:
         return condition
 
-    def features(self, x_t: Tensor, t: Tensor, condition: TinyCondition) -> Tensor:
+    def features(self, x_t: Tensor, t: Tensor, condition: TinyCondition, at: Tensor | None = None) -> Tensor:
         self.passes += 1
         x = self.token(x_t) + self.step(t)[:, None] + condition.value[:, None]
         if self.mixes:
             x = x + x.mean(1, keepdim=True)
-        return torch.tanh(self.layer(x))
+        hidden = torch.tanh(self.layer(x))
+        return hidden if at is None else hidden[torch.arange(len(at))[:, None], at]

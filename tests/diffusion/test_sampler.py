@@ -44,14 +44,23 @@ class Recorder(TinyNetwork):
         self.prepared += 1
         return condition
 
-    def features(self, x_t, t, condition):
+    def features(self, x_t, t, condition, at=None):
         self.shown.append((int(t[0]), x_t.clone()))
-        return super().features(x_t, t, condition)
+        return super().features(x_t, t, condition, at)
 
 
 @dataclass(frozen=True)
 class Answer:
     tokens: Tensor
+
+    def __len__(self):
+        return len(self.tokens)
+
+    def repeat(self, n):
+        return Answer(self.tokens.repeat_interleave(n, 0))
+
+    def rows(self, index):
+        return Answer(self.tokens[index])
 
     def null(self, mask):
         return self
@@ -68,8 +77,8 @@ class Oracle(nn.Module):
     def prepare(self, condition):
         return condition
 
-    def features(self, x_t, t, condition):
-        return 60.0 * nn.functional.one_hot(condition.tokens, self.n_codes)
+    def features(self, x_t, t, condition, at):
+        return 60.0 * nn.functional.one_hot(condition.tokens.gather(1, at), self.n_codes)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -112,7 +121,8 @@ def test_known_tokens_never_change_and_the_network_sees_them(order):
     tokens, mask = torch.randint(5, (3, 12), generator=draws), torch.rand(3, 12, generator=draws) < 0.4
     got = sample(network, process, condition_of(network, 3), 12, section(order=order), generators(3), (tokens, mask), (3, 4))
     assert torch.equal(got[mask], tokens[mask])
-    assert all(torch.equal(x_t[mask], tokens[mask]) for _, x_t in network.shown)
+    for row in torch.cat([x_t for _, x_t in network.shown]):
+        assert any(torch.equal(row[its], own[its]) for own, its in zip(tokens, mask))
     assert ((got >= 0) & (got < 5)).all()
 
 
@@ -139,16 +149,30 @@ def test_committed_tokens_are_never_drawn_again_and_every_step_opens_its_share(o
 
 def test_guidance_of_one_is_no_guidance_and_one_pass():
     process = MaskAndReplace(5, 6)
-    results, passes = {}, {}
+    results, rows = {}, {}
     for guidance in (1.0, 1.0 + 1e-9, 4.0):
         network = Recorder(5, 6)
         config = section(guidance=guidance)
         results[guidance] = sample(network, process, condition_of(network, 2), 30, config, generators(2))
-        passes[guidance] = network.passes / len({t for t, _ in network.shown})
-        assert network.prepared == passes[guidance], "what a condition yields is computed once a sample"
+        rows[guidance] = sum(len(x_t) for _, x_t in network.shown)
+        assert network.prepared == 1, "what a condition yields is computed once a sample"
+        assert network.passes == len({t for t, _ in network.shown}), "condition and null pass together"
     assert torch.equal(results[1.0], results[1.0 + 1e-9])
     assert not torch.equal(results[1.0], results[4.0])
-    assert passes == {1.0: 1, 1.0 + 1e-9: 2, 4.0: 2}
+    assert rows[4.0] == rows[1.0 + 1e-9] == 2 * rows[1.0]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_rows_in_which_nothing_can_change_do_not_pass(guidance):
+    process, network = MaskAndReplace(5, 6), Recorder(5, 6)
+    tokens = torch.randint(5, (3, 12), generator=torch.Generator().manual_seed(1))
+    known = (tokens, torch.tensor([False, True, False])[:, None].expand(3, 12))
+    config, condition = section(guidance=guidance), condition_of(network, 3)
+    got = sample(network, process, condition, 12, config, generators(3), known)
+    assert torch.equal(got[1], tokens[1])
+    assert max(len(x_t) for _, x_t in network.shown) == 2 * (1 + (guidance > 1))
+    alone = sample(network, process, condition.rows(torch.tensor([2])), 12, config, generators(3)[2:])
+    assert torch.equal(alone[0], got[2])
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -96,6 +96,20 @@ def test_a_prepared_condition_changes_nothing(task, grad):
 
 
 @pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("prepare", [False, True])
+@torch.no_grad()
+def test_features_of_some_positions_and_rows_are_those_of_all(task, prepare):
+    network, (x_t, t) = network_of(task), tokens()
+    condition = network.encode(inputs_of(task))
+    condition = network.prepare(condition) if prepare else condition
+    at, rows = torch.tensor([[3, 0, 9], [15, 3, 2], [1, 1, 7]]), torch.tensor([2, 0])
+    every = network.features(x_t, t, condition)
+    wanted = every[torch.arange(BATCH)[:, None], at]
+    assert torch.allclose(network.features(x_t, t, condition, at), wanted, atol=1e-5)
+    assert torch.allclose(network.features(x_t[rows], t[rows], condition.rows(rows)), every[rows], atol=1e-5)
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_rows_repeat_side_by_side_prepared_or_not(task):
     network, (x_t, t) = network_of(task), tokens()
     condition = network.encode(inputs_of(task))
