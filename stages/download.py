@@ -11,6 +11,8 @@ from pipeline.runtime import atomic
 from stages.config import MODULES, DatasetArgument, read_dataset
 from stages.paths import Paths
 
+SHOWN = 5  # of the files left out, on the terminal; skipped.csv holds all
+
 
 def download(
     dataset: DatasetArgument,
@@ -35,6 +37,8 @@ def download(
     skipped = module.prepare(settings.download, paths.raw)
     with atomic(paths.raw / "skipped.csv") as temporary, open(temporary, "w", newline="") as handle:
         csv.writer(handle, lineterminator="\n").writerows([("file", "reason"), *skipped])
+    for file, reason in skipped[:SHOWN]:
+        print(f"{dataset}: left out: {file}: {reason.removesuffix('.')}.")
     manifest = paths.manifest(settings.media_root)
     counts = ", ".join(
         f"{len(manifest.of(split))} {split}" for split in ("train", "val", "test", "infer") if manifest.of(split)

@@ -25,9 +25,13 @@ def extract(dataset: DatasetArgument) -> None:
             folder.mkdir()
             (folder / "README.md").write_text("Captions and classes are read without a network trained here.\n")
         if isinstance(settings, CaptionToImage):
-            extract_captions(settings.extract, manifest, paths.raw, paths.conditions)
+            about = extract_captions(settings.extract, manifest, paths.raw, paths.conditions)
+            cut = f"; {about['captions_cut']} longer ones were cut" if about["captions_cut"] else ""
+            longest = f"up to {about['longest_caption']} of CLIP's 77 tokens"
+            print(f"{dataset}: captions of {len(manifest.clips)} pictures, {longest}{cut}.")
         else:
-            extract_labels(settings.extract, manifest, paths.conditions)
+            about = extract_labels(settings.extract, manifest, paths.conditions)
+            print(f"{dataset}: {len(manifest.clips)} pictures of {len(about['classes'])} classes.")
         return
     mark = fingerprint("extract", settings.extract, settings.clip_seconds, paths.raw, *code("conditions", "media"))
     started = time.perf_counter()

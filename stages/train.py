@@ -3,6 +3,7 @@
 from contextlib import nullcontext
 from pathlib import Path
 
+from pipeline.conditions.text_encoder import TextConfig
 from pipeline.diffusion.contrast import parse_setting
 from pipeline.history import write_history
 from pipeline.model.network import CaptionInputs, ClassInputs, DanceInputs, build_network, load_model, save_model
@@ -11,7 +12,7 @@ from pipeline.store import Store
 from pipeline.training.batches import TrainingBatches
 from pipeline.training.distributed import process_group, wait_for_all
 from pipeline.training.loop import train_network
-from stages.config import DatasetArgument, read_contrast, read_dataset
+from stages.config import CaptionToImage, DatasetArgument, read_contrast, read_dataset
 from stages.content import token_grid
 from stages.paths import MODEL_FILE, Paths, code
 
@@ -38,6 +39,8 @@ def train(dataset: DatasetArgument) -> None:
     }
     if not rows["train"]:
         raise Mistake(f"{dataset}: no training clip has both conditions and tokens; see data/{dataset}/raw/skipped.csv.")
+    if isinstance(settings, CaptionToImage):
+        check_caption_length(settings.train.model.text, conditions)
     network = build_network(
         config.model,
         facts(conditions),
@@ -88,6 +91,13 @@ def start_from(network, path: Path) -> None:
         raise Mistake(
             f"train.init {path} does not fit the model of params.yaml: {str(error).splitlines()[1].strip()}."
         ) from None
+
+
+def check_caption_length(text: TextConfig | None, conditions: Store) -> None:
+    """Raises Mistake when the learned text encoder, if there is one, keeps fewer tokens than the longest caption has."""
+    longest = conditions.provenance.get("longest_caption", 0)
+    if text is not None and longest > text.length:
+        raise Mistake(f"train.model.text.length is {text.length}, but a caption has {longest} tokens; set it to {longest}.")
 
 
 def facts(conditions: Store) -> DanceInputs | CaptionInputs | ClassInputs:

@@ -51,6 +51,7 @@ def extract_captions(config: ExtractCaptions, manifest: Manifest, raw: Path, pat
         "extractor": "clip ViT-B/32" if tower else "clip bpe",
         "weights": sha256_file(weights_file(config.weights)) if tower else None,
         "captions_cut": texts.n_cut,
+        "longest_caption": int((texts.tokens != 0).sum(1).max()),
         "vocabulary": sorted(set(texts.tokens[in_training].unique().tolist()) - {0}),
     }
     with write_store(path, "conditions", manifest.ids, provenance) as store:

@@ -10,6 +10,7 @@ from pipeline.manifest import Clip
 from pipeline.runtime import Mistake, read_json, write_json
 
 CAPTIONS = "captions.json"
+CONTEXT = 77  # tokens that CLIP reads, start and end included
 
 
 def captions_of(clip: Clip, raw: Path) -> list[str]:
@@ -42,6 +43,23 @@ def read_lines(path: Path) -> list[str]:
 def tidy(caption: str) -> str:
     """The caption in lower case with single spaces, as the published models read it."""
     return " ".join(caption.lower().split())
+
+
+def refuse_long_captions(path: Path, captions: dict[str, list[str]]) -> None:
+    """Raises Mistake for captions, by picture, that are longer than CLIP reads; `path` is where they come from.
+
+    For captions whose owner can shorten them: those of published sets are cut, as the published models cut them.
+    """
+    from clip.simple_tokenizer import SimpleTokenizer
+
+    encode = SimpleTokenizer().encode
+    lengths = {name: max(len(encode(caption)) + 2 for caption in several) for name, several in captions.items()}
+    if too_long := [name for name, length in lengths.items() if length > CONTEXT]:
+        others = f" (and those of {len(too_long) - 1} more pictures)" if len(too_long) > 1 else ""
+        raise Mistake(
+            f"{path}: the caption of {too_long[0]}{others} has {lengths[too_long[0]]} tokens, but CLIP reads {CONTEXT}; "
+            "shorten it to about 50 words."
+        )
 
 
 def write_captions(raw: Path, captions: dict[str, list[str]]) -> None:

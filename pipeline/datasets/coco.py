@@ -74,7 +74,9 @@ def read_annotations(path: Path) -> dict[str, list[str]]:
         names = {image["id"]: image["file_name"] for image in sorted(content["images"], key=lambda image: image["id"])}
         captions = {name: [] for name in names.values()}
         for annotation in sorted(content["annotations"], key=lambda annotation: annotation["id"]):
-            captions[names[annotation["image_id"]]].append(tidy(annotation["caption"]))
+            if (number := annotation["image_id"]) not in names:
+                raise Mistake(f"{path}: caption {annotation['id']} is of picture {number}, which is not listed; fetch it anew.")
+            captions[names[number]].append(tidy(annotation["caption"]))
     except FileNotFoundError:
         raise Mistake(f"{path} does not exist; it is in annotations_trainval<year>.zip of {ADDRESS}.") from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:

@@ -3,7 +3,7 @@
 Pictures stay where they are; any size, grey or coloured. What cannot be read is left out and listed with the reason.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from os import cpu_count
 from pathlib import Path, PurePosixPath
@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import Field
 
 from pipeline.datasets.caption_table import read_caption_table
-from pipeline.datasets.captions import CAPTIONS, write_captions
+from pipeline.datasets.captions import CAPTIONS, refuse_long_captions, write_captions
 from pipeline.datasets.listing import Folder, Skipped, existing, shorten, write_listing
 from pipeline.manifest import Clip, check_clips, write_manifest
 from pipeline.media.image import EXTENSIONS, load_rgb
@@ -41,14 +41,14 @@ def check(config: ImageFolder) -> list[str]:
         _, _, skipped = _plan(config)
     except Mistake as mistake:
         return [str(mistake)]
-    return shorten([f"{file} would be left out: {reason}." for file, reason in skipped])
+    return shorten([f"{file} would be left out: it {reason}." for file, reason in skipped])
 
 
 def prepare(config: ImageFolder, raw: Path) -> Skipped:
     """The files left out and why; writes the manifest, and the captions where there are some, into `raw`.
 
-    Raises Mistake when there is no picture, when the captions name pictures that are not there, and when a class has
-    only one picture.
+    A class with a single usable picture is left out. Raises Mistake when there is no picture, when the captions name pictures
+    that are not there or exceed what CLIP reads, and when fewer than two classes, or captioned pictures, are left.
     """
     clips, captions, skipped = _plan(config)
     if captions:
@@ -67,11 +67,16 @@ def _plan(config: ImageFolder) -> tuple[list[Clip], dict[str, list[str]], Skippe
         captions, groups, skipped = {}, _classes(root, names), []
     else:
         captions = read_caption_table(root / config.captions, names)
+        refuse_long_captions(root / config.captions, captions)
         groups = dict.fromkeys(captions, None)
-        skipped = [(name, "it has no caption") for name in names if name not in captions]
+        skipped = [(name, "has no caption") for name in names if name not in captions]
     troubles = _troubles(root, list(groups))
     skipped += [(name, trouble) for name, trouble in troubles.items()]
     groups = {name: group for name, group in groups.items() if name not in troubles}
+    lonely = _lonely(groups)
+    skipped += lonely.items()
+    groups = {name: group for name, group in groups.items() if name not in lonely}
+    _require_enough(root, groups, skipped)
     splits = _splits(groups, config)
     file = CAPTIONS if captions else None
     clips = [Clip(name, name, splits[name], label=label, caption_file=file) for name, label in groups.items()]
@@ -99,12 +104,34 @@ def _troubles(root: Path, names: list[str]) -> dict[str, str]:
         try:
             height, width = load_rgb(root / name).shape[:2]
         except Mistake as mistake:
-            return str(mistake).rstrip(".")
-        return f"it has only {width} x {height} pixels" if min(height, width) < SMALLEST else None
+            return f"is unusable: {str(mistake).removesuffix('.')}"
+        return f"has only {width} x {height} pixels" if min(height, width) < SMALLEST else None
 
     with ThreadPoolExecutor(cpu_count()) as pool:
         found = list(progress(pool.map(trouble, names), "reading pictures", len(names)))
     return {name: reason for name, reason in zip(names, found, strict=True) if reason}
+
+
+def _lonely(groups: dict[str, str | None]) -> dict[str, str]:
+    """Why the only picture of a class cannot be used, for those."""
+    counts = Counter(groups.values())
+    return {
+        name: f"is the only usable picture of class {group!r}, and splitting needs one to train on and one to test: add some"
+        for name, group in groups.items()
+        if group is not None and counts[group] == 1
+    }
+
+
+def _require_enough(root: Path, groups: dict[str, str | None], skipped: Skipped) -> None:
+    """Raises Mistake, with the first reason for leaving a picture out, when nothing can be split or told apart."""
+    first = f" The first left out: {skipped[0][0]} {skipped[0][1]}." if skipped else ""
+    if len(groups) < 2:
+        raise Mistake(f"{root} has {len(groups)} usable pictures; at least one to train on and one to test are needed.{first}")
+    if len(classes := set(groups.values())) == 1 and None not in classes:
+        raise Mistake(
+            f"{root} has one class with two or more usable pictures, {classes.pop()!r}; inter negatives, the judge and the "
+            f"shuffled control need a second one.{first}"
+        )
 
 
 def _splits(groups: dict[str, str | None], config: ImageFolder) -> dict[str, str]:
@@ -114,9 +141,6 @@ def _splits(groups: dict[str, str | None], config: ImageFolder) -> dict[str, str
         members[group].append(name)
     splits = {}
     for group, names in members.items():
-        if len(names) < 2:
-            what = "The set" if group is None else f"Class {group!r}"
-            raise Mistake(f"{what} has a single usable picture; one to train on and one to test are needed: add some.")
         n_test = max(1, round(config.test * len(names)))
         n_val = max(1, round(config.val * len(names))) if len(names) > 2 else 0
         order = numpy_generator(config.seed, "split", group or "").permutation(len(names))

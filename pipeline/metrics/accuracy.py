@@ -36,7 +36,7 @@ class ImageNetClassifier(nn.Module):
         try:
             model.network.load_state_dict(read_state_dict(path))
         except RuntimeError:
-            raise Mistake(f"{path} does not fit ResNet-101; expected torchvision's resnet101-63fe2227.pth.") from None
+            raise Mistake(f"{path} is not ResNet-101; `cdcd weights get resnet101` fetches it.") from None
         return model
 
     @torch.no_grad()

@@ -15,7 +15,8 @@ class FidInception(nn.Module):
     """The Inception network behind published FIDs ("2015-12-05", 1008 classes): pictures in, 2048 features out.
 
     It is torchvision's network with TensorFlow's pooling: padding does not count in averages, and the last block takes
-    a maximum. `pt_inception-2015-12-05-6726825d.pth`, which pytorch-fid and torch-fidelity publish, fits its keys.
+    a maximum. `weights-inception-2015-12-05-6726825d.pth`, which torch-fidelity publishes (pytorch-fid as `pt_inception-...`),
+    fits its keys.
     """
 
     num_features = 2048
@@ -34,7 +35,7 @@ class FidInception(nn.Module):
         try:
             model.network.load_state_dict(read_state_dict(path))
         except RuntimeError:
-            raise Mistake(f"{path} does not fit the FID Inception; expected pt_inception-2015-12-05-6726825d.pth.") from None
+            raise Mistake(f"{path} is not the FID Inception; `cdcd weights get inception_fid` fetches it.") from None
         return model
 
     @torch.no_grad()

@@ -98,7 +98,7 @@ class ImageData:
             yield self.decode(torch.from_numpy(tokens[start : start + BATCH].astype(np.int64)))
 
     def sampled(self, field: str, numbers: list[int]) -> np.ndarray:
-        """The samples' tokens [n, seeds, L] for manifest rows; `field` is `tokens` or `shuffled`."""
+        """A field of the samples for manifest rows: `tokens` or `shuffled` [n, seeds, L], or `shuffled_from` [n]."""
         return self.samples[field][self.samples.rows_of([clip.id for clip in self.clips(numbers)])]
 
 

@@ -1,7 +1,8 @@
 """The examples a page shows: for some clips the dance, the true music, and the sound of the rows worth hearing.
 
 `examples.json`: {"task": "dance", "clips": [{"id", "song", "genre", "split", "video", "sounds": [{"row", "audio",
-"spectrogram", "onsets"}]}]} or, for pictures, {"task": "image", "items": [{"id", "caption", "images": [{"row", "image"}]}]};
+"spectrogram", "onsets"}]}]} or, for pictures, {"task": "image", "items": [{"id", "caption", "images": [{"row", "image",
+"caption"}]}]} (an image's caption is the one it was sampled under, or its own);
 paths are relative to the folder. Training curves, where there are any, lie in curves/*.csv.
 """
 

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import textwrap
 from collections.abc import Collection
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from PIL import Image
 
 from pipeline.metrics.results import Result
 from pipeline.reporting.style import COLOURS, CONTROL, GRID, MODEL, TRUTH, figure
-from pipeline.reporting.words import METRICS, metric, row_title
+from pipeline.reporting.words import METRICS, measured_by, metric, row_title
 
 # What a reader should look at first, in this order; a figure shows up to three that were measured.
-TELLING = ("beats_f1", "alignment", "genre_accuracy", "top1_accuracy", "all_correct", "attributes", "fid", "kad")
+TELLING = (
+    *("beats_f1", "alignment", "genre_accuracy"),
+    *("top1_accuracy", "all_correct", "clip_score", "attributes", "r_precision", "fid", "kad"),
+)
 TELLING_PROTOCOLS = {"beats_f1": "5hz"}
 _TRUTHS = {"ground_truth", "reconstruction", row_title("ground_truth"), row_title("reconstruction")}
 
@@ -32,15 +36,21 @@ def draw_controls(path: Path, results: list[Result], models: Collection[str] = (
     if not pairs:
         return False
     rows = list(dict.fromkeys(result.row for result in results))[::-1]
-    with figure(path, 2.0 + 1.9 * len(pairs), 0.5 + 0.24 * len(rows)) as canvas:
+    with figure(path, 2.0 + 1.9 * len(pairs), 0.65 + 0.24 * len(rows)) as canvas:
         panels = canvas.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
         for panel, (name, protocol) in zip(panels, pairs):
             for result in (r for r in results if (r.metric, r.protocol) == (name, protocol) and math.isfinite(r.mean)):
                 _dot(panel, rows.index(result.row), result, result.row in models)
-            panel.set_title(f"{metric(name).title}, {protocol}" if protocol else metric(name).title)
+            panel.set_title(_panel_title(name, protocol))
+            if name == "fid":
+                panel.set_xscale("symlog", linthresh=1)  # the mean picture is a hundred times as far away as the others
         panels[0].set_yticks(range(len(rows)), [row_title(row) for row in rows])
         panels[0].set_ylim(-0.6, len(rows) - 0.4)
     return True
+
+
+def _panel_title(name: str, protocol: str) -> str:
+    return textwrap.fill(f"{metric(name).title}, {measured_by(protocol)}" if protocol else metric(name).title, 26)
 
 
 def _dot(panel, height: int, result: Result, is_model: bool) -> None:
@@ -104,7 +114,7 @@ def draw_examples(path: Path, folder: Path, examples: dict, limit: int = 3) -> b
         return False
     rows = list(dict.fromkeys(entry["row"] for _, entries, _ in columns for entry in entries))
     wide = examples["task"] == "dance"
-    with figure(path, (2.4 if wide else 1.15) * len(columns) + 1.2, (0.95 if wide else 1.15) * len(rows) + 0.3, 128) as canvas:
+    with figure(path, (2.4 if wide else 1.15) * len(columns) + 1.2, (0.95 if wide else 1.15) * len(rows) + 0.6, 256) as canvas:
         panels = canvas.subplots(len(rows), len(columns), squeeze=False)
         for column, (title, entries, key) in enumerate(columns):
             panels[0, column].set_title(_short(title), fontsize=7)
@@ -125,9 +135,9 @@ def _picture(panel, path: Path | None) -> None:
         panel.imshow(Image.open(path).convert("RGB"), aspect="equal")
 
 
-def _short(text: str, limit: int = 28) -> str:
-    text = str(text)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _short(text: str) -> str:
+    """A title above a small panel: up to four lines of it."""
+    return textwrap.fill(str(text), 18, max_lines=5, placeholder=" …")
 
 
 def draw_sweep(path: Path, title: str, series: dict[str, list[tuple[float, Result]]], columns: list[tuple[str, str]]) -> None:
@@ -139,7 +149,7 @@ def draw_sweep(path: Path, title: str, series: dict[str, list[tuple[float, Resul
                 found = sorted((x, r) for x, r in points if (r.metric, r.protocol) == column and math.isfinite(r.mean))
                 if found:
                     _line(panel, found, name, colour)
-            panel.set_title(f"{metric(column[0]).title}, {column[1]}")
+            panel.set_title(_panel_title(*column))
             panel.set_xlabel(title)
         _legend(canvas, panels[0])
 

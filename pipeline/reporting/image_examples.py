@@ -3,6 +3,7 @@
 `examples.json` is described in `pipeline.reporting.examples`; `grid.png` shows the same at one glance, a line for each item.
 """
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from pipeline.reporting.style import figure
 from pipeline.reporting.words import row_title
 from pipeline.runtime import write_json
 
+Column = tuple[str, list[Tensor], list[int]]  # row, a picture for each item, the manifest rows whose caption it belongs to
 SHOWN_SIDE = 128  # pixels; smaller pictures are enlarged, every pixel a square
 
 
@@ -28,24 +30,26 @@ def write_image_examples(data: ImageData, n_examples: int, seed: int, folder: Pa
         home = folder / f"item_{number:05d}"
         home.mkdir(parents=True)
         images = []
-        for row, pictures in columns:
+        for row, pictures, belongs_to in columns:
             name = f"{home.name}/{len(images)}_{row}.png"
             _as_image(pictures[position]).save(folder / name)
-            images.append({"row": row, "image": name})
+            images.append({"row": row, "image": name, "caption": data.caption(belongs_to[position])})
         items.append({"id": data.manifest.clips[number].id, "caption": data.caption(number), "images": images})
     _draw_grid(folder / "grid.png", [item["caption"] for item in items], columns)
     write_json(folder / "examples.json", {"task": "image", "items": items})
 
 
-def _columns(data: ImageData, numbers: list[int], seed: int) -> list[tuple[str, list[Tensor]]]:
-    """(row, a picture for each item); the model's column repeats, once for each sampling seed."""
+def _columns(data: ImageData, numbers: list[int], seed: int) -> list[Column]:
+    """What is shown of each item; the model's column repeats, once for each sampling seed."""
     own = data.tokens["tokens"][data.tokens.rows_of([clip.id for clip in data.clips(numbers)])]
     samples, shuffled = data.sampled("tokens", numbers), data.sampled("shuffled", numbers)
-    columns = [("ground_truth", _all(data.real(numbers))), ("reconstruction", _all(data.decoded(own)))]
-    columns += [("model", _all(data.decoded(samples[:, number]))) for number in range(samples.shape[1])]
-    columns.append(("model_shuffled", _all(data.decoded(shuffled[:, 0]))))
+    columns = [("ground_truth", _all(data.real(numbers)), numbers), ("reconstruction", _all(data.decoded(own)), numbers)]
+    columns += [("model", _all(data.decoded(samples[:, number])), numbers) for number in range(samples.shape[1])]
+    others = [int(row) for row in data.sampled("shuffled_from", numbers)]
+    columns.append(("model_shuffled", _all(data.decoded(shuffled[:, 0])), others))
     if data.manifest.of("train"):
-        columns.append(("nearest_neighbour", _all(data.real(nearest_training_pictures(data, numbers, seed)))))
+        nearest = nearest_training_pictures(data, numbers, seed)
+        columns.append(("nearest_neighbour", _all(data.real(nearest)), nearest))
     return columns
 
 
@@ -61,18 +65,17 @@ def _as_image(picture: Tensor) -> Image.Image:
     return image if scale == 1 else image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
 
 
-def _draw_grid(path: Path, captions: list[str], columns: list[tuple[str, list[Tensor]]]) -> None:
+def _draw_grid(path: Path, captions: list[str], columns: list[Column]) -> None:
     """A line for each item, its caption on the left; a column for each row of the table."""
-    with figure(path, len(columns) + 2.2, len(captions) + 0.4, 128) as canvas:
+    with figure(path, len(columns) + 2.2, len(captions) + 0.5, colours=None) as canvas:
         panels = canvas.subplots(len(captions), len(columns), squeeze=False)
-        for column, (row, pictures) in enumerate(columns):
-            panels[0, column].set_title(row_title(row).replace(", ", ",\n"), fontsize=7)
+        for column, (row, pictures, _) in enumerate(columns):
+            panels[0, column].set_title(textwrap.fill(row_title(row), 16), fontsize=7)
             for line, picture in enumerate(pictures):
                 panel = panels[line, column]
                 panel.imshow(_as_image(picture))
                 panel.set(xticks=[], yticks=[])
                 panel.grid(visible=False)
         for line, caption in enumerate(captions):
-            words = caption.split()
-            lines = [" ".join(words[start : start + 4]) for start in range(0, min(len(words), 16), 4)]
-            panels[line, 0].set_ylabel("\n".join(lines), rotation=0, ha="right", va="center", fontsize=7)
+            told = textwrap.fill(caption, 32, max_lines=6, placeholder=" …")
+            panels[line, 0].set_ylabel(told, rotation=0, ha="right", va="center", fontsize=7)

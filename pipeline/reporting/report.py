@@ -8,43 +8,11 @@ from pathlib import Path
 
 from pipeline.metrics.results import Result, read_results, write_table
 from pipeline.reporting import figures
+from pipeline.reporting.facts import facts
 from pipeline.reporting.listening_results import read_mos
 from pipeline.reporting.published import published
 from pipeline.reporting.tables import Block, blocks, legend, markdown, markdown_table
 from pipeline.runtime import Mistake, atomic, read_json
-
-# Settings without which the figures cannot be read: (key in remarks.json, words).
-FACTS = (
-    ("contrast", "contrast"),
-    ("form", "contrastive form"),
-    ("intra_weight", "lambda, intra"),
-    ("inter_weight", "lambda, inter"),
-    ("contrastive_steps", "contrastive steps"),
-    ("genre_input", "genre given to the model"),
-    ("condition", "condition"),
-    ("extractor", "visual features, and the weights behind them"),
-    ("pose_source", "poses from"),
-    ("parameters", "parameters"),
-    ("training_steps", "training steps"),
-    ("batch_size", "batch"),
-    ("diffusion_steps", "diffusion steps T"),
-    ("sampling_steps", "sampling steps"),
-    ("truncation", "truncation"),
-    ("guidance", "guidance"),
-    ("order", "order of sampling"),
-    ("seeds", "sampling seeds"),
-    ("n_training_clips", "training clips"),
-    ("n_training_pictures", "training pictures"),
-    ("n_clips", "test clips"),
-    ("n_songs", "test songs"),
-    ("n_pictures", "test pictures"),
-    ("embedding", "genre judged with"),
-    ("held_out_accuracy", "accuracy of the genre judge on held-out clips, %"),
-    ("fid_features", "FID features"),
-    ("noise_reduced", "noise reduction before measuring"),
-    ("references_without_onset", "references without an onset, left out of d2m"),
-    ("clips_without_accent", "dances without an accent, left out of the fit"),
-)
 
 
 @dataclass(frozen=True)
@@ -70,25 +38,9 @@ def read_section(dataset: str, metrics: Path, examples: Path, mos: Path) -> Sect
     folder = examples / dataset
     shown = read_json(folder / "examples.json") if (folder / "examples.json").exists() else None
     curves = {path.stem: figures.read_curves(path) for path in sorted((folder / "curves").glob("*.csv"))}
-    facts = _facts(remarks)
-    contrast = dict(facts).get("contrast")
+    contrast = remarks.get("contrast")
     titles = {"model": f"Model, {contrast}", "model_shuffled": f"Model, {contrast}, shuffled conditions"} if contrast else {}
-    return Section(dataset, facts, results, blocks(results), titles, shown, folder, curves)
-
-
-def _facts(remarks: dict) -> list[tuple[str, str]]:
-    """The settings to state, in order; those that this data set does not have are left out."""
-    return [(words, _plain(remarks[key])) for key, words in FACTS if remarks.get(key) is not None]
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return Section(dataset, facts(remarks), results, blocks(results), titles, shown, folder, curves)
 
 
 def write_tables_and_figures(sections: list[Section], reports: Path) -> None:
@@ -122,9 +74,10 @@ def _describe(section: Section, tables: Path, drawings: Path) -> str:
         parts.append(f"![The model of {name} between its controls](figures/{name}_controls.png)\n")
     for block in section.blocks:
         table = markdown(block, section.titles)
-        (tables / f"{name}_{block.name}.md").write_text(f"{block.title}\n\n{table}\n{legend(block)}\n")
+        told = f"\n{legend(block)}\n" if legend(block) else ""
+        (tables / f"{name}_{block.name}.md").write_text(f"{block.title}\n\n{table}{told}")
         write_table(tables / f"{name}_{block.name}.csv", Result, [cell for _, cells in block.rows for cell in cells.values()])
-        parts += [f"### {block.title}\n", table, f"{legend(block)}\n"]
+        parts += [f"### {block.title}\n", table + told]
     for known in published():
         if known.dataset == name:
             parts.append(known.markdown())

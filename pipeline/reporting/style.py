@@ -34,12 +34,14 @@ _RC = {
 
 
 @contextmanager
-def figure(path: Path, width: float, height: float, colours: int = 64, layout: str = "constrained"):
-    """A new figure of `width` x `height` inches that is written to `path` as a small png when the block ends."""
+def figure(path: Path, width: float, height: float, colours: int | None = 64, layout: str = "constrained"):
+    """A new figure of `width` x `height` inches, written to `path` when the block ends: a png of so many colours, or all."""
     with matplotlib.rc_context(_RC):
         canvas = Figure(figsize=(width, height), layout=layout)
         yield canvas
         with atomic(Path(path)) as temporary:
             canvas.savefig(temporary, format="png", metadata={"Software": None})
-            image = Image.open(temporary).convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+            image = Image.open(temporary).convert("RGB")
+            if colours is not None:
+                image = image.quantize(colours, dither=Image.Dither.NONE)
             image.save(temporary, format="png", optimize=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.metrics.results import Result
-from pipeline.reporting.words import PROTOCOLS, arrow, metric, row_title
+from pipeline.reporting.words import arrow, measured_by, metric, protocol_meanings, row_title
 
 Column = tuple[str, str]  # (metric, protocol)
 
@@ -35,44 +35,63 @@ _DANCE_BLOCKS: list[tuple[str, str, list[Column]]] = [
         [(name, "loris") for name in ("beats_coverage", "beats_coverage_sd", "beats_hit", "beats_hit_sd", "beats_f1")],
     ),
     ("sound", "Genre and sound", [("genre_accuracy", "*"), ("kad", "*"), ("fad", "*")]),
-    ("copying", "Copies of training items", [("copy_distance", "tokens"), ("copied", "tokens")]),
 ]
+_PICTURE_BLOCKS: list[tuple[str, str, list[Column]]] = [
+    ("exact", "What the pictures show, exactly", [(name, "exact") for name in ("attributes", "relation", "all_correct")]),
+    (
+        "correspondence",
+        "Pictures and what was asked for",
+        [(name, "*") for name in ("clip_score", "r_precision", "top1_accuracy", "top5_accuracy")],
+    ),
+    ("fid", "Distance to real pictures, by both reference sets", [("fid", "*")]),
+]
+_COPYING = ("copying", "Copies of training items", [("copy_distance", "tokens"), ("copied", "tokens")])
+_NAMED = ("genre_accuracy", "kad", "fad", "clip_score", "r_precision", "top1_accuracy", "top5_accuracy", "fid")
 
 
 @dataclass(frozen=True)
 class Block:
-    """A table: `name` for files, `title` for readers, its columns and its rows of results by column."""
+    """A table: `name` for files, `title` for readers, its columns, its rows of results by column, and what was counted."""
 
     name: str
     title: str
     columns: list[Column]
     rows: list[tuple[str, dict[Column, Result]]]
+    of_pictures: bool = False
+
+    @property
+    def counted(self) -> str:
+        """The heading of the column of counts."""
+        return "pictures / seeds" if self.of_pictures else "clips / songs / seeds"
 
 
 def blocks(results: Iterable[Result]) -> list[Block]:
     """The results of one data set as blocks, rows in the order in which they were measured; empty columns left out."""
     results = list(results)
     present = list(dict.fromkeys((result.metric, result.protocol) for result in results))
-    planned = [(name, title, _resolve(columns, present)) for name, title, columns in _DANCE_BLOCKS]
+    of_pictures = any(name == "fid" for name, _ in present)
+    plan = [*(_PICTURE_BLOCKS if of_pictures else _DANCE_BLOCKS), _COPYING]
+    planned = [(name, title, _resolve(columns, present)) for name, title, columns in plan]
     planned = [(name, title, columns) for name, title, columns in planned if not all(c[0].startswith("mos") for c in columns)]
     placed = {column for _, _, columns in planned for column in columns}
     for protocol in dict.fromkeys(protocol for metric_name, protocol in present if (metric_name, protocol) not in placed):
         columns = [column for column in present if column[1] == protocol and column not in placed]
         planned.append((_slug(protocol), _protocol_title(protocol), columns))
-    return [block for plan in planned if (block := _block(*plan, results)).rows]
+    return [block for found in planned if (block := _block(*found, results, of_pictures)).rows]
 
 
 def _resolve(columns: list[Column], present: list[Column]) -> list[Column]:
     """The planned columns that are there; `*` stands for whatever protocol (embedding) the metric was measured with."""
+    present = sorted(present)
     return [found for name, protocol in columns for found in present if found[0] == name and protocol in ("*", found[1])]
 
 
-def _block(name: str, title: str, columns: list[Column], results: list[Result]) -> Block:
+def _block(name: str, title: str, columns: list[Column], results: list[Result], of_pictures: bool) -> Block:
     rows: dict[str, dict[Column, Result]] = {}
     for result in results:
         if (result.metric, result.protocol) in columns and math.isfinite(result.mean):
             rows.setdefault(result.row, {})[result.metric, result.protocol] = result
-    return Block(name, title, columns, list(rows.items()))
+    return Block(name, title, columns, list(rows.items()), of_pictures)
 
 
 def _slug(protocol: str) -> str:
@@ -86,8 +105,8 @@ def _protocol_title(protocol: str) -> str:
 def markdown(block: Block, titles: dict[str, str] | None = None) -> str:
     """A block as a Markdown table: mean ± deviation over seeds [95 % bootstrap interval], and the counts."""
     titles = titles or {}
-    head = ["", *(heading(column) for column in block.columns), "clips / songs / seeds"]
-    lines = [[titles.get(row, row_title(row)), *_cells(block, cells), line_counts(cells)] for row, cells in block.rows]
+    head = ["", *(heading(column) for column in block.columns), block.counted]
+    lines = [[titles.get(row, row_title(row)), *_cells(block, cells), line_counts(block, cells)] for row, cells in block.rows]
     return markdown_table(head, lines)
 
 
@@ -100,8 +119,8 @@ def markdown_table(head: list[str], lines: list[list[str]]) -> str:
 def heading(column: Column) -> str:
     """A column's heading: the metric, what it was measured with where that varies, and which way is better."""
     name, protocol = column
-    with_embedding = f" ({protocol})" if name in ("genre_accuracy", "kad", "fad") else ""
-    return f"{metric(name).title}{with_embedding}{arrow(name)}"
+    by = f" ({measured_by(protocol)})" if name in _NAMED else ""
+    return f"{metric(name).title}{by}{arrow(name)}"
 
 
 def _cells(block: Block, cells: dict[Column, Result]) -> list[str]:
@@ -119,14 +138,16 @@ def cell(result: Result) -> str:
     return text
 
 
-def line_counts(cells: dict[Column, Result]) -> str:
-    """The counts behind a line; where its figures rest on different counts, the range."""
-    numbers = [sorted({getattr(result, name) for result in cells.values()}) for name in ("n_clips", "n_songs", "n_seeds")]
+def line_counts(block: Block, cells: dict[Column, Result]) -> str:
+    """The counts behind a line of a block; where its figures rest on different counts, the range."""
+    names = ("n_clips", "n_seeds") if block.of_pictures else ("n_clips", "n_songs", "n_seeds")
+    numbers = [sorted({getattr(result, name) for result in cells.values()}) for name in names]
     return " / ".join(str(n[0]) if len(n) == 1 else f"{n[0]}–{n[-1]}" for n in numbers)
 
 
 def legend(block: Block) -> str:
-    """What the columns and the protocol of a block mean, in a sentence or two."""
-    meanings = [f"{metric(name).title}: {metric(name).meaning}" for name, _ in block.columns if metric(name).meaning]
-    protocols = [PROTOCOLS[name] for name in dict.fromkeys(p for _, p in block.columns) if name in PROTOCOLS]
-    return "; ".join([*(text[0].upper() + text[1:] for text in protocols), *meanings]) + "."
+    """What the columns and the protocols of a block mean, as a sentence; empty when nothing is known of them."""
+    names = dict.fromkeys(name for name, _ in block.columns)
+    meanings = [f"{metric(name).title}: {metric(name).meaning}" for name in names if metric(name).meaning]
+    text = "; ".join([*protocol_meanings([protocol for _, protocol in block.columns]), *meanings])
+    return text[:1].upper() + text[1:] + "." if text else ""

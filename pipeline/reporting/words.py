@@ -44,8 +44,12 @@ METRICS = {
     "copied": Metric("Copied", 1, False, "% of samples closer to a training item than the stated bound"),
     "mos_coherence": Metric("MOS coherence", 2, True, "listeners, 1 to 5: does the music go with the video"),
     "mos_quality": Metric("MOS quality", 2, True, "listeners, 1 to 5: sound quality alone"),
-    "fid": Metric("FID", 2, False, "Frechet Inception distance"),
-    "clip_score": Metric("CLIPScore", 2, True, "250 max(cosine, 0), ViT-B/32"),
+    "attributes": Metric("Attributes", 1, True, "% of described things that are there in size, colour and shape"),
+    "relation": Metric("Relation", 1, True, "% of pictures whose two things stand to each other as described"),
+    "all_correct": Metric("All correct", 1, True, "% of pictures with both things, standing as described, and nothing besides"),
+    "fid": Metric("FID", 2, False, "Frechet distance between features of two sets of pictures; too high for few pictures"),
+    "clip_score": Metric("CLIPScore", 2, True, '250 max(cosine, 0) of a picture and "A photo depicts" with its caption'),
+    "r_precision": Metric("R-precision", 1, True, "% of pictures nearer to their own caption than to those of other pictures"),
     "top1_accuracy": Metric("Top-1 accuracy", 1, True, "% of pictures the classifier puts in their class"),
     "top5_accuracy": Metric("Top-5 accuracy", 1, True, "% of pictures whose class is among the classifier's five best"),
     "parameters_million": Metric("Parameters (M)", 0, None, "trainable numbers, millions"),
@@ -61,7 +65,36 @@ PROTOCOLS = {
     "70ms": "mir_eval within 70 ms",
     "published": "the authors' own protocol",
     "later": "other protocols, for orientation only",
+    "exact": "read off each picture by its colours and outlines, without a network",
+    "judge": "judged by a small network trained here on real training pictures (see above), so of use within this report alone",
+    "inception": "through the published FID Inception of 2015-12-05, pictures resized as torchmetrics does",
+    "vit_b32": "judged by CLIP ViT-B/32",
+    "resnet101": "judged by torchvision's ResNet-101 (IMAGENET1K_V1)",
+    "test": "to test: compared with the real test pictures, those of the samples' own captions or classes",
+    "train": "to train: compared with all real training pictures",
 }
+
+
+# Short names of what measured a column, for headings; a distance between sets is measured to one split's pictures.
+MEASURED_BY = {
+    "judge": "judge trained here",
+    "inception": "Inception",
+    "vit_b32": "CLIP ViT-B/32",
+    "resnet101": "ResNet-101",
+    "test": "to test",
+    "train": "to train",
+}
+
+
+def measured_by(protocol: str) -> str:
+    """The short name of a protocol such as `inception, train`; an unknown one is its own name."""
+    return ", ".join(MEASURED_BY.get(part, part) for part in protocol.split(", "))
+
+
+def protocol_meanings(protocols: list[str]) -> list[str]:
+    """What the parts of protocols such as `inception, train` mean, each once; unknown parts are left out."""
+    parts = dict.fromkeys(part for protocol in protocols for part in protocol.split(", "))
+    return [PROTOCOLS[part] for part in parts if part in PROTOCOLS]
 
 
 def row_title(row: str) -> str:

@@ -56,6 +56,8 @@ def _data(raw, size, judge, folder):
         for field, rows in (("tokens", test), ("shuffled", others)):
             store.field(field, (SEEDS, tokens.shape[1]), "uint16")
             store.write(field, slice(0, len(test)), np.stack([tokens[rows]] * SEEDS, 1))
+        store.field("shuffled_from", (), "int32")
+        store.write("shuffled_from", slice(0, len(test)), np.array(others))
     stores = Store(folder / "tokens.h5", "tokens"), Store(folder / "samples.h5", "samples")
     return ImageData(pictures, raw, *stores, judge, _decode)
 
@@ -171,6 +173,9 @@ def test_examples_for_the_page(scenes, tmp_path):
     rows = [image["row"] for image in examples["items"][0]["images"]]
     assert rows == ["ground_truth", "reconstruction", "model", "model", "model_shuffled", "nearest_neighbour"]
     for item in examples["items"]:
+        belongs_to = [image["caption"] for image in item["images"]]
+        assert belongs_to[:4] == [item["caption"]] * 4
+        assert belongs_to[4] != item["caption"], "the shuffled sample was made for another caption"
         assert all(Image.open(tmp_path / image["image"]).size == (128, 128) for image in item["images"])
     grid = np.asarray(Image.open(tmp_path / "grid.png").convert("RGB"))
     assert grid.std() > 10

@@ -63,11 +63,12 @@ def test_class_folders_become_labels_in_every_split(classes, tmp_path):
     assert (again / "manifest.csv").read_bytes() != (tmp_path / "manifest.csv").read_bytes()
 
 
-def test_a_class_with_one_picture_is_named(classes):
+def test_a_class_with_one_picture_is_left_out(classes, tmp_path):
     _paint(classes / "lonely" / "only.png", 3)
-    with pytest.raises(Mistake, match="'lonely' has a single usable picture"):
-        image_folder.prepare(_config(classes), classes.parent / "raw")
-    assert "lonely" in image_folder.check(_config(classes))[0]
+    skipped = dict(image_folder.prepare(_config(classes), tmp_path))
+    assert "only usable picture of class 'lonely'" in skipped["lonely/only.png"]
+    assert {clip.label for clip in read_manifest(tmp_path / "manifest.csv").clips} == set("abc")
+    assert "it is the only usable picture of class 'lonely'" in image_folder.check(_config(classes))[1]
 
 
 TABBED = "".join(f"pic{n}.png\tA thing,  number {n}\npic{n}\tagain {n}\n" for n in range(9))
@@ -87,7 +88,7 @@ OBJECTS = [{"id": f"pic{n}", "captions": [f"A thing,  number {n}", f"again {n}"]
 def test_every_form_of_captions(captioned, tmp_path, name, text):
     (captioned / name).write_text(text)
     skipped = image_folder.prepare(_config(captioned, captions=name), tmp_path)
-    assert skipped == [("deep/pic9.png", "it has no caption")]
+    assert skipped == [("deep/pic9.png", "has no caption")]
     manifest = read_manifest(tmp_path / "manifest.csv", captioned)
     assert len(manifest.clips) == 9
     assert {clip.split for clip in manifest.clips} == {"train", "val", "test"}

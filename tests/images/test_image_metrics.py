@@ -76,7 +76,7 @@ def test_inception_pools_as_the_published_network_does():
 
 def test_inception_weights_that_do_not_fit_are_one_sentence(tmp_path):
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(Mistake, match=r"other\.pth does not fit the FID Inception"):
+    with pytest.raises(Mistake, match=r"other\.pth is not the FID Inception"):
         FidInception.load(tmp_path / "other.pth")
     with pytest.raises(Mistake, match="does not exist"):
         FidInception.load(tmp_path / "absent.pth")

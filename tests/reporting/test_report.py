@@ -11,10 +11,11 @@ from PIL import Image
 
 from pipeline.metrics.results import Evaluation, Result, write_evaluation
 from pipeline.reporting import figures
+from pipeline.reporting.facts import facts
 from pipeline.reporting.page import data_uri, write_page
 from pipeline.reporting.published import published
 from pipeline.reporting.report import read_section, write_tables_and_figures
-from pipeline.reporting.tables import blocks, cell, markdown
+from pipeline.reporting.tables import blocks, cell, heading, legend, markdown
 from pipeline.runtime import Mistake
 
 CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
@@ -25,16 +26,30 @@ def result(row, metric, protocol, mean, **changes):
     return Result(row, metric, protocol, mean, **values)
 
 
+PICTURES = [
+    result("model", "attributes", "exact", 40.0),
+    result("model", "relation", "exact", 30.0),
+    result("model", "all_correct", "exact", 20.0),
+    result("model", "r_precision", "judge", 71.0),
+    result("model", "fid", "judge, train", 31.5),
+    result("model", "fid", "judge, test", 21.5),
+    result("model", "copied", "tokens", 0.0),
+]
+
+
 @pytest.fixture(scope="module")
 def report(evaluated):
     """The reports folder after `report` over the dance data set and a small picture data set."""
     _, reports = evaluated
-    pictures = [result("model", "fid", "val", 31.5), result("model", "top1_accuracy", "judge", 71.0)]
-    write_evaluation(Evaluation(pictures, [], {"contrast": "vanilla", "n_clips": 8}), reports / "metrics" / "shapes")
+    judge = {"config": {"kind": "trained", "reads": "captions"}, "trained_on": 40, "held_out": {"test": {"r_precision": 80.0}}}
+    judge["held_out"]["test"]["pictures"] = 8
+    remarks = {"contrast": "vanilla", "n_pictures": 8, "judge": judge, "fid_references": {"test": 8, "train": 40}}
+    write_evaluation(Evaluation(PICTURES, [], remarks), reports / "metrics" / "shapes")
     folder = reports / "examples" / "shapes"
     folder.mkdir(parents=True)
     Image.new("RGB", (16, 16), "red").save(folder / "a.png")
-    item = {"id": "a", "caption": "a <b>red</b> square", "images": [{"row": "model", "image": "a.png"}]}
+    caption = "a <b>red</b> square"
+    item = {"id": "a", "caption": caption, "images": [{"row": "model", "image": "a.png", "caption": caption}]}
     (folder / "examples.json").write_text(json.dumps({"task": "image", "items": [item]}))
     places = [reports / name for name in ("metrics", "examples", "mos")]
     sections = [read_section(name, *places) for name in ("toy", "shapes")]
@@ -56,11 +71,49 @@ def test_every_result_stands_in_a_table(evaluated):
     assert shown == measured
 
 
+def test_picture_metrics_stand_together_in_words(report):
+    found = blocks(PICTURES)
+    assert [(block.name, [name for name, _ in block.columns]) for block in found] == [
+        ("exact", ["attributes", "relation", "all_correct"]),
+        ("correspondence", ["r_precision"]),
+        ("fid", ["fid", "fid"]),
+        ("copying", ["copied"]),
+    ]
+    headings = [heading(column) for column in found[2].columns]
+    assert headings == ["FID (judge trained here, to test) ↓", "FID (judge trained here, to train) ↓"]
+    assert all(legend(block).count(".") >= 1 and legend(block)[0].isupper() for block in found)
+    assert "8 / 3 |" in markdown(found[0])
+    assert "pictures / seeds" in markdown(found[0])
+    text = (report / "README.md").read_text()
+    assert "image-text matcher trained here on 40 real training pictures; R-precision 80.0 % on 8 real test pictures" in text
+    assert "8 pictures of each sampling seed with 8 real test pictures and, apart, with 40 real training pictures" in text
+
+
+def test_a_table_of_which_nothing_is_known_has_no_legend():
+    (block,) = blocks([result("model", "loudness", "unheard of", 1.0)])
+    assert legend(block) == ""
+
+
+@pytest.mark.parametrize(
+    ("judge", "words"),
+    [
+        ({"config": {"kind": "trained", "reads": "labels"}, "trained_on": 9, "held_out": {}}, "never tried on held-out ones"),
+        ({"config": {"kind": "published"}, "sha256": {"inception": "0123456789"}}, "(published; sha256 01234567)"),
+    ],
+)
+def test_the_facts_name_the_judge(judge, words):
+    remarks = {"judge": judge, "n_pictures": 3, "fid_references": {"train": 9}, "clip_prefix": "A photo depicts"}
+    stated = dict(facts(remarks))
+    assert words in stated["judged by"]
+    assert stated["FID compares"] == "3 pictures of each sampling seed with 9 real training pictures"
+    assert '"A photo depicts"' in stated["CLIPScore"]
+
+
 def test_unknown_metrics_get_a_table_of_their_protocol():
-    found = blocks([result("model", "attributes", "picture check", 40.0), result("model", "fid", "train", 3.0)])
+    found = blocks([result("model", "loudness", "picture check", 40.0), result("model", "hue", "train", 3.0)])
     assert [(block.name, block.columns) for block in found] == [
-        ("picture_check", [("attributes", "picture check")]),
-        ("train", [("fid", "train")]),
+        ("picture_check", [("loudness", "picture check")]),
+        ("train", [("hue", "train")]),
     ]
 
 
