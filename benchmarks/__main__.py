@@ -3,20 +3,23 @@
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Literal
 
 import torch
 import typer
 
 from benchmarks.cases import CASES, N_NEGATIVES
-from benchmarks.measure import flops, interleaved, matmul_rate, peak_memory
+from benchmarks.measure import flops, interleaved, matmul_rate, passes_over, peak_memory
 from benchmarks.sides import Bench
+from pipeline.runtime import Mistake, atomic
 from pipeline.runtime import device as default_device
 
 app = typer.Typer(add_completion=False)
 CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+README, START, END = Path(__file__).with_name("README.md"), "<!-- measured -->", "<!-- end of what was measured -->"
 BOTH = ("vanilla", "step, one chain", "sample")
 
 
@@ -25,22 +28,60 @@ def main(
     case: Annotated[list[str] | None, typer.Option(help=f"Which networks: {', '.join(CASES)}. Default: all.")] = None,
     repeats: Annotated[int, typer.Option(help="Measured turns of each side; the table shows medians.")] = 3,
     batch: Annotated[int, typer.Option(help="Samples a step; 0: as the case says.")] = 0,
-    chains: Annotated[bool, typer.Option(help="Also N parallel chains: N + 1 times the work and memory.")] = True,
+    chains: Annotated[
+        list[str], typer.Option(help="For which of them N parallel chains too: N + 1 times the work and memory.")
+    ] = ("toy", "text"),
     bf16: Annotated[bool, typer.Option(help="Autocast on both sides.")] = False,
     compile: Annotated[bool, typer.Option(help="torch.compile the fast side's network.")] = False,
     threads: Annotated[int, typer.Option(help="CPU threads; 0: PyTorch's choice.")] = 0,
     clock: Annotated[Literal["wall", "cpu"], typer.Option(help="cpu: for a shared machine, with one thread.")] = "wall",
+    write: Annotated[
+        bool, typer.Option("--write", help="Put the tables into benchmarks/README.md, in place of those there.")
+    ] = False,
 ) -> None:
     """Times the diffusion core against its textbook twin, the two taking turns, and against the network's FLOPs."""
     if threads:
         torch.set_num_threads(threads)
-    device, dtype, seconds = default_device(), torch.bfloat16 if bf16 else torch.float32, CLOCKS[clock]
+    device, dtype, seconds, lines = default_device(), torch.bfloat16 if bf16 else torch.float32, CLOCKS[clock], []
+
+    def say(line: str) -> None:
+        typer.echo(line)
+        lines.append(line)
+
+    names = case or list(CASES)
+    if unknown := [name for name in names if name not in CASES]:
+        raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(CASES)}.", param_hint="--case")
     rate = matmul_rate(device, dtype, seconds)
-    typer.echo(f"{_machine(device)}; matmul {rate / 1e9:.0f} GFLOP/s in {dtype}; medians of {repeats}, {clock} time\n")
-    for name in case or CASES:
-        if name not in CASES:
-            raise typer.BadParameter(f"{name!r} is none of {', '.join(CASES)}.", param_hint="--case")
-        Report(Bench(CASES[name], device, batch or CASES[name].batch, bf16, compile), repeats, rate, seconds).show(name, chains)
+    say(f"{_machine(device)}; matmul {rate / 1e9:.0f} GFLOP/s in {dtype}; medians of {repeats}, {clock} time.\n")
+    _count_passes(say)
+    for name in names:
+        bench = Bench(CASES[name], device, batch or CASES[name].batch, bf16, compile)
+        Report(bench, repeats, rate, seconds, say).show(name, name in chains)
+    if write:
+        write_results(README, lines)
+
+
+def write_results(readme: Path, lines: list[str]) -> None:
+    """Puts `lines` between the two marks of the README; raises Mistake when they are not there."""
+    before, start, rest = readme.read_text().partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise Mistake(f"{readme} has lost the line {START if not start else END}, where the results go; put it back.")
+    with atomic(readme) as fresh:
+        fresh.write_text("\n".join([before + START, "", *lines, END + after]))
+
+
+def _count_passes(say: Callable[[str], None]) -> None:
+    """How often either side goes over [K, L] float32 numbers, at music's size behind a network too small to matter."""
+    spec = replace(CASES["music"], layers=1, width=16, heads=2, condition=(1, 16))
+    bench, size = Bench(spec, torch.device("cpu"), 1), spec.n_codes * spec.length
+    rows = {name: bench.training(name) for name in BOTH} | {"reverse step": bench.reverse()}
+    say("Passes over K x L float32 numbers (read or written) of one sample, music's K and L:\n")
+    say("| | " + " | ".join(rows) + " |")
+    say("|" + "---|" * (len(rows) + 1))
+    for side in ("textbook", "fast"):
+        say(f"| {side} | " + " | ".join(f"{passes_over(size, sides[side]):.0f}" for sides in rows.values()) + " |")
+    say("")
 
 
 @dataclass(frozen=True)
@@ -51,14 +92,15 @@ class Report:
     repeats: int
     rate: float
     clock: Callable[[], float]
+    say: Callable[[str], None]
 
     def show(self, name: str, chains: bool) -> None:
         """All rows of the case."""
         bench, spec = self.bench, self.bench.case
-        typer.echo(f"### {name}: {spec.layers} x {spec.width}, L {spec.length}, K {spec.n_codes}, batch {bench.batch}\n")
-        typer.echo(f"Losses of the two sides agree to {bench.agreement():.1e}.\n")
-        typer.echo("| what | textbook s | fast s | ratio | floor s | fast / floor | textbook MB | fast MB |")
-        typer.echo("|---|---|---|---|---|---|---|---|")
+        self.say(f"### {name}: {spec.layers} x {spec.width}, L {spec.length}, K {spec.n_codes}, batch {bench.batch}\n")
+        self.say(f"Losses of the two sides agree to {bench.agreement():.1e}.\n")
+        self.say("| what | textbook s | fast s | ratio | floor s | fast / floor | textbook MB | fast MB |")
+        self.say("|---|---|---|---|---|---|---|---|")
         floor = flops(bench.pass_of()) / self.rate
         for setting in BOTH:
             self.row(f"train, {setting}", bench.training(setting), floor, memory=True)
@@ -67,7 +109,7 @@ class Report:
             self.row(f"head and loss, {setting}", bench.head(setting))
         if chains:
             self.chains(floor * (1 + N_NEGATIVES))
-        typer.echo("")
+        self.say("")
 
     def row(self, what: str, sides: dict, floor: float | None = None, memory: bool = False) -> None:
         """One comparison."""
@@ -77,7 +119,7 @@ class Report:
         slow, fast = seconds["textbook"], seconds["fast"]
         near = ("", "") if floor is None else (f"{floor:.3f}", f"{fast / floor:.2f}")
         cells = (what, f"{slow:.3f}", f"{fast:.3f}", f"{slow / fast:.1f}x", *near, used["textbook"], used["fast"])
-        typer.echo(f"| {' | '.join(cells)} |")
+        self.say(f"| {' | '.join(cells)} |")
 
     def chains(self, floor: float) -> None:
         """N parallel chains against N + 1 passes of the bare network, and what a subset of the negatives costs."""
@@ -86,10 +128,10 @@ class Report:
         sides |= {f"{m} of {N_NEGATIVES}": self.bench.fast_training("step, N chains", m) for m in (1, 3)}
         seconds = interleaved(sides, max(1, self.repeats // 2), self.bench.device, self.clock)
         passes, whole, *_ = seconds.values()
-        typer.echo(f"\nParallel chains, N = {N_NEGATIVES}; floor of the {count} passes {floor:.3f} s:\n")
-        typer.echo("| " + " | ".join(f"{name} s" for name in sides) + " | all / passes |")
-        typer.echo("|" + "---|" * (len(sides) + 1))
-        typer.echo(f"| {' | '.join(f'{value:.3f}' for value in seconds.values())} | {whole / passes:.2f} |")
+        self.say(f"\nParallel chains, N = {N_NEGATIVES}; floor of the {count} passes {floor:.3f} s:\n")
+        self.say("| " + " | ".join(f"{name} s" for name in sides) + " | all / passes |")
+        self.say("|" + "---|" * (len(sides) + 1))
+        self.say(f"| {' | '.join(f'{value:.3f}' for value in seconds.values())} | {whole / passes:.2f} |")
 
 
 def _machine(device: torch.device) -> str:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.products import linear
@@ -54,6 +56,30 @@ def matmul_rate(device: torch.device, dtype: torch.dtype, clock: Callable[[], fl
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     ways = {"PyTorch's": lambda: a @ b, "ours": lambda: linear(a, b, None)}
     return 2 * size**3 / min(interleaved(ways, repeats, device, clock).values())
+
+
+class _Passes(TorchDispatchMode):
+    """Counts in `seen` how many numbers (of four bytes) go in and out of operations, in tensors of at least `size` numbers."""
+
+    MOVES_NOTHING = ("empty", "empty_like", "empty_strided", "new_empty", "detach")
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size, self.seen = size, 0.0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if not function.is_view and function._schema.name.removeprefix("aten::") not in self.MOVES_NOTHING:
+            tensors = [part for part in tree_leaves((args, kwargs, result)) if isinstance(part, torch.Tensor)]
+            self.seen += sum(part.numel() * part.element_size() / 4 for part in tensors if part.numel() >= self.size)
+        return result
+
+
+def passes_over(size: int, run: Callable[[], object]) -> float:
+    """How often `run` reads or writes a float32 tensor of `size` numbers, larger ones in proportion."""
+    with _Passes(size) as counter:
+        run()
+    return counter.seen / size
 
 
 def flops(run: Callable[[], object]) -> int:

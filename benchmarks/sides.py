@@ -83,10 +83,10 @@ class Bench:
             self.textbook.zero_grad(set_to_none=False)
             generator = self.generator()
             t = torch.randint(1, self.process.n_steps + 1, (self.batch,), generator=generator, device=self.device)
-            x_t = self.diffusion.q_sample(self.x_0, t, generator)
+            log_x_t = self.diffusion.q_sample(self.x_0, t, generator)
             with self.precision():
-                logits = self.textbook(x_t, t, self.inputs["condition"])
-            total = self.weigh(self.diffusion.loss(logits, self.x_0, x_t, t, self.negatives["intra"], kind), t)
+                logits = self.textbook(log_x_t.argmax(1), t, self.inputs["condition"])
+            total = self.weigh(self.diffusion.loss(logits, self.x_0, log_x_t, t, self.negatives["intra"], kind), t)
             total.backward()
             return total.detach()
 
@@ -137,11 +137,13 @@ class Bench:
                 noise = uniform((*x_t.shape, 2 + N_NOISE), self.generator(), self.device)
                 return reverse.random(x_t, self.middle, self.middle - 1, noise, fixed)
 
+        log_x_t = self.diffusion.log_onehot(x_t)
+
         @torch.no_grad()
         def textbook() -> Tensor:
             with self.precision():
-                logits = self.textbook(x_t, t, self.inputs["condition"])
-            return self.diffusion.reverse(logits, x_t, t, TRUNCATION, self.generator())
+                logits = self.textbook(log_x_t.argmax(1), t, self.inputs["condition"])
+            return self.diffusion.reverse(logits, log_x_t, t, TRUNCATION, self.generator()).argmax(1)
 
         return {"textbook": textbook, "fast": fast}
 
@@ -161,6 +163,7 @@ class Bench:
         own[:, 0] = AUXILIARY * weight[:, 0]
         step, sample = (weight, own + push) if kind == "sample" else (weight + push, own)
         targets = Targets(tokens, step, sample, torch.full((tokens.shape[1],), torch.inf, device=self.device))
+        log_x_t = self.diffusion.log_onehot(x_t)
 
         def fast() -> None:
             with self.precision():
@@ -170,7 +173,7 @@ class Bench:
         def textbook() -> None:
             with self.precision():
                 logits = output(hidden).transpose(1, 2)
-            total = self.weigh(self.diffusion.loss(logits, self.x_0, x_t, t, self.negatives["intra"], kind), t)
+            total = self.weigh(self.diffusion.loss(logits, self.x_0, log_x_t, t, self.negatives["intra"], kind), t)
             torch.autograd.grad(total, [hidden, *output.parameters()])
 
         return {"textbook": textbook, "fast": fast}
@@ -186,7 +189,7 @@ class Bench:
             hidden = self.network.features(x_t, t, self.network.encode(self.inputs))
             fast = head_terms(hidden, self.network.output, self.process, x_t, t, targets)
             logits = self.textbook(x_t, t, self.inputs["condition"])
-            given = logits, self.x_0, x_t, t, self.negatives["intra"]
+            given = logits, self.x_0, self.diffusion.log_onehot(x_t), t, self.negatives["intra"]
             slow = {kind: self.diffusion.loss(*given, kind) for kind in ("step", "sample")}
         pairs = [(fast.step[:, 0], slow["step"]["step"]), (fast.sample[:, 0], slow["step"]["sample"])]
         pairs += [(fast.step[:, 1:], slow["step"]["negative"]), (fast.sample[:, 1:], slow["sample"]["negative"])]

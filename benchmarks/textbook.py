@@ -1,6 +1,8 @@
 """The textbook formulation, plainly written: log one-hot vectors [B, K + 1, L] everywhere, as papers and most code state it.
 
-It is the yardstick of the benchmarks and nothing else. Its network holds the same weights as the denoiser it is made from.
+It is the yardstick of the benchmarks and nothing else: every formula is written as it stands, as in the code that VQ-Diffusion
+and the paper were published with, so that it goes over [B, K, L] about as often as that code does (the benchmarks count it).
+Its network holds the same weights as the denoiser it is made from.
 """
 
 import math
@@ -95,7 +97,7 @@ class TextbookDenoiser(nn.Module):
 
 
 class TextbookDiffusion:
-    """Posterior, losses and reverse step over log one-hot vectors."""
+    """Posterior, losses and reverse step over log one-hot vectors, the state x_t among them."""
 
     def __init__(self, process: MaskAndReplace, device: torch.device) -> None:
         self.n_codes, self.n_steps, schedule = process.n_codes, process.n_steps, process.schedule
@@ -113,66 +115,81 @@ class TextbookDiffusion:
         """Log of the one-hot vectors [B, K + 1, L], zero as 1e-30."""
         return nn.functional.one_hot(tokens, self.n_codes + 1).permute(0, 2, 1).float().clamp(min=1e-30).log()
 
-    def apply(self, table: tuple[Tensor, ...], log_x: Tensor, t: Tensor) -> Tensor:
+    def transition(self, table: tuple[Tensor, ...], log_x: Tensor, t: Tensor) -> Tensor:
         """Log probabilities after a transition of `table` at t, from log probabilities [B, K + 1, L]."""
         keep, uniform, mask, not_mask = (part[t][:, None, None] for part in table)
-        return torch.cat([torch.logaddexp(log_x[:, :-1] + keep, uniform), torch.logaddexp(log_x[:, -1:] + not_mask, mask)], 1)
+        return torch.cat([log_add_exp(log_x[:, :-1] + keep, uniform), log_add_exp(log_x[:, -1:] + not_mask, mask)], 1)
 
     def q_sample(self, x_0: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
-        """x_t by the Gumbel trick over all K + 1 states."""
-        return self.gumbel(self.apply(self.cumulative, self.log_onehot(x_0), t), generator)
+        """The log one-hot x_t by the Gumbel trick over all K + 1 states."""
+        return self.gumbel(self.transition(self.cumulative, self.log_onehot(x_0), t), generator)
 
     def gumbel(self, log_p: Tensor, generator: torch.Generator) -> Tensor:
-        """States [B, L] drawn from log probabilities [B, K + 1, L]."""
+        """Log one-hot states drawn from log probabilities [B, K + 1, L]."""
         noise = torch.rand(log_p.shape, generator=generator, device=log_p.device)
-        return (log_p - (-(noise + 1e-30).log() + 1e-30).log()).argmax(1)
+        return self.log_onehot((log_p - (-(noise + 1e-30).log() + 1e-30).log()).argmax(1))
 
     def predict(self, logits: Tensor) -> Tensor:
         """Log p(x_0) [B, K + 1, L] in double precision first, the mask at -70."""
         log_p = logits.double().log_softmax(1).float()
         return torch.cat([log_p, torch.full_like(log_p[:, :1], -70)], 1).clamp(-70, 0)
 
-    def posterior(self, log_x_0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    def posterior(self, log_x_0: Tensor, log_x_t: Tensor, t: Tensor) -> Tensor:
         """Log p(x_{t-1} | x_t) [B, K + 1, L]."""
-        is_mask, log_x_t = (x_t == self.n_codes)[:, None], self.log_onehot(x_t)
-        tiny = torch.full_like(log_x_t[:, :1], math.log(1e-30))
-        log_qt = self.apply(self.cumulative, log_x_t, t)[:, :-1]
-        log_qt = torch.where(is_mask, self.cumulative[2][t][:, None, None], log_qt)
-        one_step = self.apply(self.one_step, log_x_t, t)[:, :-1]
-        one_step = torch.where(is_mask, self.one_step[2][t][:, None, None], one_step)
-        one_step = torch.cat([one_step, torch.where(is_mask, 0.0, tiny)], 1)
+        is_mask = (log_x_t.argmax(1) == self.n_codes)[:, None]
+        zero = torch.zeros_like(log_x_t[:, :1])
+        tiny = zero + math.log(1e-30)
+
+        log_qt = self.transition(self.cumulative, log_x_t, t)[:, :-1]
+        from_mask = self.cumulative[2][t][:, None, None].expand(-1, self.n_codes, -1)
+        log_qt = ~is_mask * log_qt + is_mask * from_mask
+
+        one_step = torch.cat([self.transition(self.one_step, log_x_t, t)[:, :-1], tiny], 1)
+        from_mask = torch.cat([self.one_step[2][t][:, None, None].expand(-1, self.n_codes, zero.shape[2]), zero], 1)
+        one_step = ~is_mask * one_step + is_mask * from_mask
+
         u = torch.cat([log_x_0[:, :-1] - log_qt, tiny], 1)
         z = u.logsumexp(1, keepdim=True)
-        return (self.apply(self.cumulative, u - z, t - 1) + one_step + z).clamp(-70, 0)
+        return (self.transition(self.cumulative, u - z, t - 1) + one_step + z).clamp(-70, 0)
 
-    def divergence(self, log_z_0: Tensor, model: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    def step_loss(self, log_z_0: Tensor, model: Tensor, log_x_t: Tensor, t: Tensor) -> Tensor:
         """The step loss [B]: KL of the posteriors, the decoder's likelihood at t = 1."""
-        true = self.posterior(log_z_0, x_t, t)
-        kl = (true.exp() * (true - model)).sum((1, 2))
-        return torch.where(t == 1, -(log_z_0.exp() * model).sum((1, 2)), kl)
+        divergence = kl(self.posterior(log_z_0, log_x_t, t), model)
+        return torch.where(t == 1, -(log_z_0.exp() * model).sum((1, 2)), divergence)
 
-    def loss(self, logits: Tensor, x_0: Tensor, x_t: Tensor, t: Tensor, negatives: Tensor, contrast: str) -> dict[str, Tensor]:
-        """Losses [B] of the positive and [B, N] of negatives at the positive's x_t (`step` or `sample`)."""
+    def loss(self, logits: Tensor, x_0: Tensor, log_x_t: Tensor, t: Tensor, negatives: Tensor, contrast: str):
+        """Losses by name: [B] of the positive, and [B, N] of negatives at the positive's x_t (`step` or `sample`)."""
         log_p = self.predict(logits)
-        model = self.posterior(log_p, x_t, t)
+        model = self.posterior(log_p, log_x_t, t)
         log_x_0 = self.log_onehot(x_0)
-        losses = {"step": self.divergence(log_x_0, model, x_t, t), "sample": -(log_x_0.exp() * log_p)[:, :-1].sum((1, 2))}
+        losses = {"step": self.step_loss(log_x_0, model, log_x_t, t), "sample": kl(log_x_0[:, :-1], log_p[:, :-1])}
         if contrast != "vanilla":
             costs = []
             for z_0 in negatives.unbind(1):
                 log_z_0 = self.log_onehot(z_0)
                 by_step = contrast == "step"
-                costs.append(self.divergence(log_z_0, model, x_t, t) if by_step else -(log_z_0.exp() * log_p).sum((1, 2)))
+                costs.append(self.step_loss(log_z_0, model, log_x_t, t) if by_step else kl(log_z_0[:, :-1], log_p[:, :-1]))
             losses["negative"] = torch.stack(costs, 1)
         return losses
 
-    def reverse(self, logits: Tensor, x_t: Tensor, t: Tensor, truncation: float, generator: torch.Generator) -> Tensor:
-        """x_{t-1} [B, L]: sort, truncate, posterior, Gumbel."""
+    def reverse(self, logits: Tensor, log_x_t: Tensor, t: Tensor, truncation: float, generator: torch.Generator) -> Tensor:
+        """The log one-hot x_{t-1}: sort, truncate, posterior, Gumbel."""
         log_p = self.predict(logits)
         ranked, order = log_p.sort(dim=1, descending=True)
         keep = (ranked.exp().cumsum(1) < truncation)[:, :-1]
         keep = torch.cat([torch.ones_like(keep[:, :1]), keep], 1).gather(1, order.argsort(1))
-        return self.gumbel(self.posterior(log_p.masked_fill(~keep, -70), x_t, t), generator)
+        return self.gumbel(self.posterior(keep * log_p + ~keep * -70, log_x_t, t), generator)
+
+
+def log_add_exp(a: Tensor, b: Tensor) -> Tensor:
+    """Log of the sum of two exponentials, the larger taken out first."""
+    top = torch.maximum(a, b)
+    return top + ((a - top).exp() + (b - top).exp()).log()
+
+
+def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL divergences [B] of log probabilities [B, K, L], summed over positions."""
+    return (log_p.exp() * (log_p - log_q)).sum((1, 2))
 
 
 def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
