@@ -85,8 +85,8 @@ def inter_rows(clips: list[Clip], candidates: list[int], n_inter: int, seed: int
         clip = clips[candidates[position]]
         if len(rows) - own < n_inter:
             raise Mistake(
-                f"{clip.id} has only {len(rows) - own} training items of another {attribute}, but negatives.n_inter asks for "
-                f"{n_inter}; lower it (0 turns inter negatives off) or add data."
+                f"{clip.id} has only {len(rows) - own} other items of another {attribute}, but {n_inter} are wanted: add data, "
+                "or lower negatives.n_inter (0 turns inter negatives off)."
             )
         drawn = numpy_generator(seed, "inter", clip.id).choice(len(rows) - own, n_inter, replace=False)
         chosen[position] = rows[order[np.where(drawn < start[position], drawn, drawn + own)]]

@@ -1,5 +1,7 @@
 """Stage `sample`: what the model makes of conditions it never saw. It reads conditions and model; content it cannot get."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -78,10 +80,15 @@ def rows_to_sample(manifest: Manifest, conditions: Store, limit: int | None) -> 
 
 
 def shuffled_partners(manifest: Manifest, conditions: Store, rows: list[int], seed: int) -> list[int]:
-    """For each row another one, of another genre (song, class, image), whose condition the shuffled control uses."""
-    known = set(conditions.ids)
-    others = [row for row in manifest.of("val", "test", "infer") if manifest.clips[row].id in known]
-    partners = dict(zip(others, inter_rows(list(manifest.clips), others, 1, seed)[:, 0]))
+    """For each row another one, of another genre (song, class, image), whose condition the shuffled control uses.
+
+    Where all are of one class but have captions, another picture's caption will do.
+    """
+    known, clips = set(conditions.ids), list(manifest.clips)
+    others = [row for row in manifest.of("val", "test", "infer") if clips[row].id in known]
+    if len({clips[row].label for row in others}) == 1 and all(clips[row].caption_file for row in others):
+        clips = [replace(clip, label=None) for clip in clips]
+    partners = dict(zip(others, inter_rows(clips, others, 1, seed)[:, 0]))
     return [int(partners[row]) for row in rows]
 
 

@@ -39,6 +39,9 @@ def hold_out(names: Sequence[str], count: int, seed: int) -> set[str]:
     """`count` of the distinct names, drawn from the seed alone; raises Mistake when that would leave nothing to train on."""
     distinct = sorted(set(names))
     if count >= len(distinct):
-        raise Mistake(f"download.validation asks for {count} of {len(distinct)}; nothing would be left to train on.")
+        raise Mistake(
+            f"download.validation_images (or validation_songs) holds out {count} of {len(distinct)}; nothing would be left to "
+            "train on, so lower it."
+        )
     chosen = numpy_generator(seed, "validation").choice(len(distinct), count, replace=False)
     return {distinct[index] for index in chosen}

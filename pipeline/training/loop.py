@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -55,6 +56,12 @@ class Train(Section, Generic[M]):
     validation_batches: int
     checkpoint_every: int
     workers: int
+
+    @model_validator(mode="after")
+    def _is_averaged(self) -> "Train":
+        if self.average.every > self.steps:
+            raise ValueError(f"average.every is {self.average.every}, more than the steps, so that nothing would be learned")
+        return self
 
 
 class Step(nn.Module):

@@ -8,16 +8,7 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 
 @pytest.fixture
-def real_dance() -> Path:
-    return _existing(SHARED / "dance_videos" / "in_the_wild" / "jacky_dance.mp4")
-
-
-@pytest.fixture
-def movenet() -> Path:
-    return _existing(SHARED / "weights" / "movenet_lightning_int8.tflite")
-
-
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        pytest.skip(f"the real files are not beside the checkout ({path})")
-    return path
+def shared() -> Path:
+    if not SHARED.exists():
+        pytest.skip(f"the real files are not beside the checkout ({SHARED})")
+    return SHARED

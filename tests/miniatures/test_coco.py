@@ -5,6 +5,7 @@ import pytest
 from pipeline.datasets.coco import PICTURES
 from pipeline.manifest import read_manifest
 from pipeline.store import Store
+from tests.datasets.test_coco import coco_root
 from tests.miniatures.house import check, finished, preset, run_stages, shrink, without_published_weights
 from tests.miniatures.sets import write_coco
 
@@ -25,3 +26,12 @@ def test_without_published_weights(tmp_path, year):
         f"train: 8 pictures, the complete set has {PICTURES[year]['train']:,}.",
         f"test: 4 pictures, the complete set has {PICTURES[year]['test']:,}.",
     ]
+
+
+def test_real_scenes(shared, tmp_path):
+    coco = preset("coco", media_root=coco_root(shared, tmp_path / "coco", 2014), validation_images=4)
+    without_published_weights(coco, "toy_shapes")
+    shrink(coco)
+    run_stages(tmp_path, coco=coco)
+    assert Store(tmp_path / "data" / "coco" / "tokens.h5", "tokens")["tokens"].shape == (48, 64)
+    finished(tmp_path, "coco", {"fid", "r_precision", "copied"})

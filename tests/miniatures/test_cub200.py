@@ -35,6 +35,15 @@ def test_without_published_weights(cub200, tmp_path):
     assert check(tmp_path, "cub200") == COUNTS
 
 
+def test_real_birds(shared, tmp_path):
+    cub200 = preset("cub200", media_root=shared / "cub200" / "mini")
+    without_published_weights(cub200, "toy_shapes")
+    shrink(cub200)
+    run_stages(tmp_path, cub200=cub200)
+    assert Store(tmp_path / "data" / "cub200" / "conditions.h5", "conditions")["text"].shape == (9, 10, 77)
+    finished(tmp_path, "cub200", {"fid", "r_precision", "copied"})
+
+
 def test_with_networks_as_published(cub200, tmp_path):
     """CLIP's text tower and the Gumbel VQ-GAN by their published names, random and narrow; the judge is trained here."""
     cub200["judge"] = preset("toy_shapes")["judge"]

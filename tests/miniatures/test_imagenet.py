@@ -1,5 +1,7 @@
 """ImageNet in small, from `download` to `evaluate`; and its published judges by name."""
 
+import shutil
+
 import pytest
 import torch
 from torchvision.models import Inception3, resnet101
@@ -9,7 +11,16 @@ from pipeline.metrics.judges import load_judge
 from pipeline.runtime import read_json
 from pipeline.store import Store
 from pipeline.tensors import write_tensors
-from tests.miniatures.house import check, finished, inside, preset, run_stages, shrink, stand_in, without_published_weights
+from tests.miniatures.house import (
+    check,
+    finished,
+    inside,
+    preset,
+    run_stages,
+    shrink,
+    stand_in,
+    without_published_weights,
+)
 from tests.miniatures.sets import IMAGENET, write_imagenet
 
 
@@ -32,6 +43,20 @@ def test_without_published_weights(imagenet, tmp_path):
         "train: 9 pictures, the complete set has 1,281,167.",
         "test: 6 pictures, the complete set has 50,000.",
     ]
+
+
+def test_real_things(shared, tmp_path):
+    """The sample has one picture of each class and no `val`, which gets copies of some of them."""
+    root = tmp_path / "imagenet"
+    shutil.copytree(shared / "imagenet", root)
+    for number, folder in enumerate(sorted((root / "train").iterdir())[:8], start=1):
+        (root / "val" / folder.name).mkdir(parents=True)
+        shutil.copy(next(folder.iterdir()), root / "val" / folder.name / f"ILSVRC2012_val_{number:08d}.JPEG")
+    imagenet = preset("imagenet", media_root=root)
+    without_published_weights(imagenet, "digits")
+    shrink(imagenet)
+    run_stages(tmp_path, imagenet=imagenet)
+    finished(tmp_path, "imagenet", {"fid", "top1_accuracy", "copied"})
 
 
 def test_the_published_judges_know_the_classes_by_their_wordnet_numbers(imagenet, tmp_path):

@@ -33,12 +33,12 @@ def test_from_the_authors_features(tmp_path):
     assert check(tmp_path, "tiktok") == [COUNTS[0].format(6), COUNTS[1].format(4)]
 
 
-def test_from_real_videos_with_poses_read_here(real_dance, movenet, tmp_path):
+def test_from_real_videos_with_poses_read_here(shared, tmp_path):
     """Footage of a dancer under the set's names; MoveNet reads the poses, I3D is random, as there are no genres."""
-    root = tmp_path / "tiktok"
+    root, movenet = tmp_path / "tiktok", shared / "weights" / "movenet_lightning_int8.tflite"
     write_tiktok(root, clips=1)
     for name in (name for names in TIKTOK.values() for name in names):
-        shutil.copy(real_dance, root / f"{name}.mp4")
+        shutil.copy(shared / "dance_videos" / "in_the_wild" / "jacky_dance.mp4", root / f"{name}.mp4")
     tiktok = tiktok_preset(root, source="videos")
     without_published_weights(tiktok, "toy_dance")
     tiktok["extract"]["pose"] |= {"kind": "coco17", "source": "movenet", "weights": str(movenet), "file_fps": None}

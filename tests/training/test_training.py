@@ -155,3 +155,8 @@ def test_a_loss_that_is_no_number_stops_the_run_with_a_sentence(stores, tmp_path
     wild = config(optimiser=config().optimiser.model_copy(update={"lr": 1e30, "warmup_from": 1e30, "clip_norm": 1e30}))
     with pytest.raises(Mistake, match="(finite|loss)"):
         run(stores, tmp_path / "run", wild)
+
+
+def test_a_training_too_short_for_its_average_is_refused():
+    with pytest.raises(ValueError, match="nothing would be learned"):
+        config(steps=5, average=Average(decay=0.9, every=6))
