@@ -67,7 +67,7 @@ def without_published_weights(section: dict, donor: str) -> None:
     section |= {"codec": other["codec"], "judge": other["judge"]}
     if section["task"] == "caption":
         section["extract"] |= {"text": "bpe", "weights": None}
-        section["train"]["model"]["text"] = other["train"]["model"]["text"]
+        section["train"]["model"]["text"] = other["train"]["model"]["text"] | {"length": 77}
 
 
 def run_stages(folder: Path, stages: tuple[str, ...] = STAGES, **sections: dict) -> None:
