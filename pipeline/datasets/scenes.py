@@ -53,15 +53,15 @@ class Scene:
 _TEMPLATES = {
     "x": (
         "a {first} to the left of a {second}",
-        "a {second} to the right of a {first}",
         "a {first} on the left and a {second} on the right",
-        "a {second} on the right and a {first} on the left",
+        "on the left a {first}, on the right a {second}",
+        "a {second} to the right of a {first}",
     ),
     "y": (
         "a {first} above a {second}",
-        "a {second} below a {first}",
         "a {first} at the top and a {second} at the bottom",
-        "a {second} at the bottom and a {first} at the top",
+        "at the top a {first}, at the bottom a {second}",
+        "a {second} below a {first}",
     ),
 }
 _THING = re.compile(rf"({'|'.join(SIZES)}) ({'|'.join(COLOURS)}) ({'|'.join(SHAPES)})")
@@ -71,7 +71,7 @@ _PLACE = re.compile(rf"\b({'|'.join(_FIRST_TOLD_FIRST)})\b")
 
 
 def captions(scene: Scene) -> list[str]:
-    """The sentences that say the scene, the plainest first."""
+    """The sentences that say the scene; three in four tell it from left to right or from top to bottom."""
     return [text.format(first=scene.first, second=scene.second) for text in _TEMPLATES[scene.axis]]
 
 
@@ -105,11 +105,11 @@ def coverage(shape: str, height: int, width: int, box: tuple[float, float, float
 def draw(scene: Scene, image_size: int, generator: np.random.Generator) -> np.ndarray:
     """The scene as uint8 [image_size, image_size, 3], each thing moved across the axis by `generator`.
 
-    Moves are sixteenths of the side: finer ones would be new patches to a codec, and new to nobody else.
+    Moves are eighths of the side: finer ones would be new patches to a codec, and larger ones would blur "left" and "above".
     """
     picture = np.broadcast_to(np.array(GROUND, dtype=float), (image_size, image_size, 3))
     for thing, middle in ((scene.first, 0.25), (scene.second, 0.75)):
-        across = 0.5 + generator.integers(-2, 3) / 16
+        across = 0.5 + generator.integers(-1, 2) / 8
         x, y = (middle, across) if scene.axis == "x" else (across, middle)
         x, y, radius = (value * image_size for value in (x, y, SIZES[thing.size]))
         share = coverage(thing.shape, image_size, image_size, (y - radius, x - radius, y + radius, x + radius))[..., None]

@@ -46,7 +46,7 @@ def prepare(config: ToyShapes, raw: Path) -> list[tuple[str, str]]:
         scene = scenes[generator.integers(len(scenes))]
         Image.fromarray(draw(scene, config.image_size, generator)).save(raw / "images" / f"{name}.png")
         clips.append(Clip(name, f"images/{name}.png", split, caption_file=CAPTIONS))
-        told[name] = captions(scene)
+        told[name] = [str(caption) for caption in generator.permutation(captions(scene))]
     write_captions(raw, told)
     write_manifest(raw / "manifest.csv", clips)
     return []
