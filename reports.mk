@@ -1,5 +1,6 @@
 # The tables and figures of the paper: each target queues the runs it needs, waits for them, and writes reports/compare.
-# `make table6 DATASET=aist` takes another data set; queued runs go through `dvc queue start`, JOBS at a time.
+# `make table6 DATASET=aist` takes another data set; everything in the queue is run, JOBS at a time. Commit the results of
+# `dvc repro` first: each run starts from the last commit.
 DATASET ?= toy_dance
 JOBS ?= 1
 SETTINGS ?= vanilla,step_intra,step_inter,sample_intra,sample_inter

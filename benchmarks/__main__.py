@@ -36,7 +36,7 @@ def main(
     threads: Annotated[int, typer.Option(help="CPU threads; 0: PyTorch's choice.")] = 0,
     clock: Annotated[Literal["wall", "cpu"], typer.Option(help="cpu: for a shared machine, with one thread.")] = "wall",
     write: Annotated[
-        bool, typer.Option("--write", help="Put the tables into benchmarks/README.md, in place of those there.")
+        bool, typer.Option("--write", help="Put the tables into benchmarks/README.md, in place of all those there.")
     ] = False,
 ) -> None:
     """Times the diffusion core against its textbook twin, the two taking turns, and against the network's FLOPs."""
@@ -58,7 +58,11 @@ def main(
         bench = Bench(CASES[name], device, batch or CASES[name].batch, bf16, compile)
         Report(bench, repeats, rate, seconds, say).show(name, name in chains)
     if write:
-        write_results(README, lines)
+        try:
+            write_results(README, lines)
+        except Mistake as mistake:
+            typer.echo(f"{mistake} Nothing was written; the tables are above.", err=True)
+            raise typer.Exit(1) from None
 
 
 def write_results(readme: Path, lines: list[str]) -> None:

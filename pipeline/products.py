@@ -97,4 +97,5 @@ def _gather(parts: Tensor) -> Tensor:
 
 def _by_onednn(x: Tensor) -> bool:
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    return plain and torch.backends.mkldnn.enabled and x.numel() > 0 and not torch.compiler.is_compiling()
+    usable = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    return plain and usable and x.numel() > 0 and not torch.compiler.is_compiling()

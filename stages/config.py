@@ -46,7 +46,7 @@ class Sample(Section):
 
     `seeds`: one set of samples for each; the conditions are the test split's (and those of silent clips), at most `limit`
     of them (null: all). `media`: so many get sound files and videos, or a picture. `noise_reduce`: spectral gating of the
-    sound files that people hear. `batch` changes the speed alone.
+    sound files that people hear. `batch` changes the speed alone, but for rounding.
     """
 
     seeds: tuple[int, ...]

@@ -47,7 +47,8 @@ def sample(dataset: DatasetArgument) -> None:
     ]
     length = network.grid[0] * network.grid[1]
     provenance = {**network.provenance, "model": sha256_file(paths.model / MODEL_FILE), **config.model_dump(exclude={"batch"})}
-    mark = fingerprint("sample", provenance, config.batch, sha256_file(paths.conditions), ids, *code("diffusion", "model"))
+    sources = code("diffusion", "model", "conditions", "products.py")
+    mark = fingerprint("sample", provenance, config.batch, sha256_file(paths.conditions), ids, *sources)
     with scratch(mark) as folder:
         with write_store(paths.samples / "samples.h5", "samples", ids, provenance) as store:
             for kind in ("tokens", "shuffled"):

@@ -53,7 +53,8 @@ def train(dataset: DatasetArgument) -> None:
         start_from(network, Path(config.init))
     inputs = [sha256_file(path) for path in (paths.tokens, paths.conditions, paths.negatives)]
     init = sha256_file(Path(config.init)) if config.init else None
-    mark = fingerprint("train", config, setting, inputs, init, *code("diffusion", "model", "conditions", "training"))
+    sources = code("diffusion", "model", "conditions", "training", "products.py")
+    mark = fingerprint("train", config, setting, inputs, init, *sources)
     with process_group() as (rank, world), scratch(mark) if rank == 0 else nullcontext(home() / "scratch" / mark) as folder:
         batches = {
             split: TrainingBatches(

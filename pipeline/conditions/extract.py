@@ -131,12 +131,16 @@ def _arrays(clips: list[Extracted]) -> dict[str, np.ndarray]:
     """A batch as arrays: the reasons of all its clips, and the rest of those that were not refused."""
     kept = [clip for clip in clips if clip.refused is None]
     arrays = {"refused": np.array([clip.refused or "" for clip in clips])}
-    if len({clip.visual.shape for clip in kept}) > 1:
-        raise Mistake("Ready video features differ in size from clip to clip; they must come from one extractor.")
+    _expect_size({clip.visual.shape for clip in kept})
     if kept:
         arrays |= {"motion": np.stack([clip.motion for clip in kept]), "visual": np.stack([clip.visual for clip in kept])}
         arrays |= {name: np.array([getattr(clip, name) for clip in kept], np.int32) for name in ("unseen", "filled")}
     return arrays
+
+
+def _expect_size(sizes: set[tuple[int, ...]]) -> None:
+    if len(sizes) > 1:
+        raise Mistake("Ready video features differ in size from clip to clip; they must come from one extractor.")
 
 
 def _write(config: ExtractDance, manifest: Manifest, kept: list[Clip], path: Path, folder: Path, parts) -> None:
@@ -164,8 +168,10 @@ def _write(config: ExtractDance, manifest: Manifest, kept: list[Clip], path: Pat
                 continue
             names = ("motion", "visual", "unseen", "filled")
             if first == 0:
+                size = part["visual"].shape[1:]
                 for name in names:
                     store.field(name, part[name].shape[1:], part[name].dtype.name)
+            _expect_size({part["visual"].shape[1:], size})
             rows = slice(first, first + len(part["motion"]))
             for name in names:
                 store.write(name, rows, part[name])

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.conditions.text import ClipText, tokenise
+from pipeline.conditions.text import END, ClipText, tokenise
 from pipeline.datasets.captions import captions_of
 from pipeline.manifest import Manifest
 from pipeline.params import Section
@@ -51,7 +51,7 @@ def extract_captions(config: ExtractCaptions, manifest: Manifest, raw: Path, pat
         "extractor": "clip ViT-B/32" if tower else "clip bpe",
         "weights": sha256_file(weights_file(config.weights)) if tower else None,
         "captions_cut": texts.n_cut,
-        "longest_caption": int((texts.tokens != 0).sum(1).max()),
+        "longest_caption": int((texts.tokens == END).int().argmax(1).max()) + 1,
         "vocabulary": sorted(set(texts.tokens[in_training].unique().tolist()) - {0}),
     }
     with write_store(path, "conditions", manifest.ids, provenance) as store:

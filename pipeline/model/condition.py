@@ -1,5 +1,6 @@
 """What a denoiser is told: an encoded condition, its absence, and what can be computed from it once per sample."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -36,16 +37,20 @@ class Condition:
 
     def repeat(self, n: int) -> Self:
         """Each row n times, the copies side by side; what was prepared is copied, not computed again."""
-        return self.rows(torch.arange(len(self), device=self.value.device).repeat_interleave(n))
+        return self._map(lambda part: part.repeat_interleave(n, 0))
 
     def rows(self, index: Tensor) -> Self:
         """The rows of the given numbers [n], with what was prepared of them."""
+        return self._map(lambda part: part[index])
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
+        """The condition with `change` applied to every tensor that has a row for each condition."""
         prepared = self.prepared
         if prepared is not None:
-            aligned = None if prepared.aligned is None else prepared.aligned[index]
-            contexts = tuple(tuple(part[index] for part in parts) for parts in prepared.contexts)
+            aligned = None if prepared.aligned is None else change(prepared.aligned)
+            contexts = tuple(tuple(change(part) for part in parts) for parts in prepared.contexts)
             prepared = replace(prepared, aligned=aligned, contexts=contexts)
-        return replace(self, value=self.value[index], prepared=prepared)
+        return replace(self, value=change(self.value), prepared=prepared)
 
     def null(self, mask: Tensor) -> Self:
         """The rows where mask [B] is true replaced by the learned null; prepare the result, it is not prepared."""

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.conditions.positions import resample
@@ -28,7 +29,7 @@ class DenoiserConfig(Section):
     In the paper, with 16 heads: 19 x 1024, linear x 4 (music); 18 x 192, conv x 2 (text); 24 x 512, conv x 4 (class).
     """
 
-    layers: int
+    layers: int = Field(ge=1)
     width: int
     heads: int
     feed_forward: Literal["linear", "conv"]

@@ -26,7 +26,7 @@ def write_comparison(out: Path, title: str, dataset: str, keys: list[str], runs:
     parts += [f"![{title}]({out.with_suffix('.png').name})\n"] if figure else []
     for block in blocks(results):
         parts += [f"## {block.title}\n", markdown(block, names), legend(block) + "\n"]
-    parts += [known.markdown() for known in published() if known.dataset == dataset and table and table in known.table]
+    parts += [known.markdown() for known in published() if known.dataset == dataset and table and known.holds(table)]
     with atomic(out.with_suffix(".md")) as temporary:
         temporary.write_text("\n".join(parts))
     with atomic(out.with_suffix(".csv")) as temporary:

@@ -46,35 +46,59 @@ def collect(dataset: str, keys: list[str], commits: int = 1) -> list[Run]:
     except (DvcException, SCMError) as error:
         raise Mistake(f"The experiments cannot be read ({error}); run this in a DVC project that has a commit.") from None
     found: dict[str, Run] = {}
+    unknown = None
     for one in reversed(shown):
         revision = None if one["rev"] == "workspace" else one["rev"]
-        run = _read(one.get("Experiment") or one["rev"], revision, dataset, keys)
+        try:
+            run = _read(one.get("Experiment") or one["rev"], revision, dataset, keys)
+        except Mistake as mistake:
+            unknown, run = mistake, None
         if run is not None:
             found.setdefault(_digest(run), run)
+    if unknown and not found:
+        raise unknown
     if not found:
         raise Mistake(f"No experiment has evaluated {dataset}; queue some, for example with `make table6`, and run them.")
     return list(found.values())
 
 
 def _read(name: str, revision: str | None, dataset: str, keys: list[str]) -> Run | None:
-    """The run at a revision (None: the workspace); None when it has no results for the data set."""
+    """The run at a revision (None: the workspace); None when it has no results for the data set that are of its own settings.
+
+    A queued or failed experiment holds the results of the commit it started from beside its own params.yaml; dvc.lock tells.
+    """
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
 
-    table, params = f"reports/metrics/{dataset}/table.csv", "params.yaml"
+    paths = (f"reports/metrics/{dataset}/table.csv", "params.yaml", "dvc.lock")
     try:
         if revision is None:
-            texts = [Path(path).read_text() for path in (table, params)]
+            table, *texts = [Path(path).read_text() for path in paths]
         else:
             files = DVCFileSystem(rev=revision)
-            texts = [files.read_text(path) for path in (table, params)]
+            table, *texts = [files.read_text(path) for path in paths]
     except (FileNotFoundError, DvcException):
         return None
-    settings = YAML(typ="safe", pure=True).load(texts[1])
+    settings, lock = (YAML(typ="safe", pure=True).load(text) for text in texts)
+    if not _is_current(settings, lock, dataset):
+        return None
     values = tuple(_take(settings, dataset, key) for key in keys)
     settings.get(dataset, {}).get("train", {}).pop("seed", None)  # runs that differ in it alone are repetitions
     others = json.dumps({"contrast": settings.get("contrast"), "section": settings.get(dataset)}, sort_keys=True)
-    return Run(name, values, others, parse_results(StringIO(texts[0])))
+    return Run(name, values, others, parse_results(StringIO(table)))
+
+
+def _is_current(settings: dict, lock: dict, dataset: str) -> bool:
+    """Whether the stages of the data set last ran with these settings, as dvc.lock records."""
+    stages = [stage for name, stage in lock.get("stages", {}).items() if name.endswith(f"@{dataset}")]
+    used = {key: value for stage in stages for key, value in stage.get("params", {}).get("params.yaml", {}).items()}
+    return bool(used) and all(_look_up(settings, key) == value for key, value in used.items())
+
+
+def _look_up(settings: dict, key: str) -> object:
+    for part in key.split("."):
+        settings = settings.get(part) if isinstance(settings, dict) else None
+    return settings
 
 
 def _take(settings: dict, dataset: str, key: str) -> object:

@@ -136,7 +136,7 @@ def _picture(panel, path: Path | None) -> None:
 
 
 def _short(text: str) -> str:
-    """A title above a small panel: up to four lines of it."""
+    """A title above a small panel: up to five lines of it."""
     return textwrap.fill(str(text), 18, max_lines=5, placeholder=" …")
 
 

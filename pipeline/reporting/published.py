@@ -1,5 +1,6 @@
 """The figures of the literature that travel with the package, each block under its own protocol."""
 
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -21,6 +22,10 @@ class Published:
     note: str
     columns: list[str]
     rows: dict[str, list]
+
+    def holds(self, table: str) -> bool:
+        """Whether the block is of a table such as "Table 6"; a block may belong to several ("Tables 1 and 6")."""
+        return set(re.findall(r"\d+", table)) <= set(re.findall(r"\d+", self.table))
 
     def markdown(self) -> str:
         """The block as a Markdown table with its source and protocol."""

@@ -12,6 +12,7 @@ from pipeline.reporting.experiments import Run, collect, comparable, label, merg
 from pipeline.runtime import Mistake
 
 PARAMS = "contrast: {}\ntoy: {{train: {{seed: 0, diffusion_steps: {}}}}}\n"
+LOCK = "stages: {{train@toy: {{params: {{params.yaml: {{contrast: {}, toy.train: {{seed: 0, diffusion_steps: {}}}}}}}}}}}\n"
 
 
 def result(row, mean, metric="beats_f1", protocol="5hz"):
@@ -36,10 +37,14 @@ def project(tmp_path_factory):
     experiments = [("other", "vanilla", 20, 52.0), ("plain", "vanilla", 40, 54.0), ("new", "step_intra", 40, 59.0)]
     for name, contrast, steps, mean in experiments:
         (root / "params.yaml").write_text(PARAMS.format(contrast, steps))
+        (root / "dvc.lock").write_text(LOCK.format(contrast, steps))
         results = run(name, (), mean).results
         write_evaluation(Evaluation(results, [], {}), root / "reports" / "metrics" / "toy")
         repository.git.add(all=True)
         project.experiments.save(name=name)
+    (root / "params.yaml").write_text(PARAMS.format("sample_inter", 40))  # as in a queued run: not yet what was measured
+    repository.git.add(all=True)
+    project.experiments.save(name="queued")
     project.close()
     return root
 
