@@ -9,6 +9,11 @@ from pipeline.reporting.published import published
 from pipeline.reporting.tables import blocks, legend, markdown
 from pipeline.runtime import atomic
 
+SPREAD = (
+    "± is over the sampling seeds of one training, so a difference between rows holds the luck of a training too; "
+    "runs that differ in the training seed alone are averaged, and ± is then over trainings."
+)
+
 
 def write_comparison(out: Path, title: str, dataset: str, keys: list[str], runs: list[Run], table: str | None) -> list[Run]:
     """Writes <out>.md, <out>.csv and <out>.png; returns the runs left out because they differ in other settings as well.
@@ -18,7 +23,7 @@ def write_comparison(out: Path, title: str, dataset: str, keys: list[str], runs:
     chosen, left_out = comparable(runs)
     results, labels = merge(chosen, keys)
     names = {result.row: result.row for result in results}
-    parts = [f"# {title}\n", f"Data set {dataset}; compared: {', '.join(keys)}. All else is equal, except the training seed."]
+    parts = [f"# {title}\n", f"Data set {dataset}; compared: {', '.join(keys)}; all else is equal. {SPREAD}"]
     parts += [f"Runs: {', '.join(run.name for run in chosen)}.", ""]
     if left_out:
         parts.append(f"Left out, for they differ in other settings too: {', '.join(run.name for run in left_out)}.\n")
@@ -26,7 +31,11 @@ def write_comparison(out: Path, title: str, dataset: str, keys: list[str], runs:
     parts += [f"![{title}]({out.with_suffix('.png').name})\n"] if figure else []
     for block in blocks(results):
         parts += [f"## {block.title}\n", markdown(block, names), legend(block) + "\n"]
-    parts += [known.markdown() for known in published() if known.dataset == dataset and table and known.holds(table)]
+    known = [block for block in published() if table and block.holds(table)]
+    parts += [block.markdown() for block in known if block.dataset == dataset]
+    if known and all(block.dataset != dataset for block in known):
+        apart = "was measured on other data and stands apart, in [published.md](../tables/published.md)"
+        parts.append(f"The published {table} {apart}.\n")
     with atomic(out.with_suffix(".md")) as temporary:
         temporary.write_text("\n".join(parts))
     with atomic(out.with_suffix(".csv")) as temporary:

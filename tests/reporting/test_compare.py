@@ -71,6 +71,16 @@ def test_a_numeric_setting_is_drawn_as_a_curve(project, monkeypatch, tmp_path):
     assert (tmp_path / "t.png").stat().st_size > 2000
 
 
+def test_the_published_rows_of_other_data_stand_apart(project, monkeypatch, tmp_path):
+    monkeypatch.chdir(project)
+    runs = collect("toy", ["contrast"])
+    for title, told in (("Table 6", True), ("Table 66", False)):
+        write_comparison(tmp_path / "t", title, "toy", ["contrast"], runs, title)
+        text = (tmp_path / "t.md").read_text()
+        assert ("[published.md](../tables/published.md)" in text) is told
+        assert "CDCD step_intra" not in text
+
+
 def test_what_cannot_be_compared_is_one_sentence(project, monkeypatch, tmp_path):
     monkeypatch.chdir(project)
     with pytest.raises(Mistake, match="no key 'train.depth'"):
