@@ -140,7 +140,8 @@ def _arrays(clips: list[Extracted]) -> dict[str, np.ndarray]:
 
 def _expect_size(sizes: set[tuple[int, ...]]) -> None:
     if len(sizes) > 1:
-        raise Mistake("Ready video features differ in size from clip to clip; they must come from one extractor.")
+        found = " and ".join(str(size) for size in sorted(sizes))
+        raise Mistake(f"Ready video features differ in size from clip to clip: {found}; they must come from one extractor.")
 
 
 def _write(config: ExtractDance, manifest: Manifest, kept: list[Clip], path: Path, folder: Path, parts) -> None:

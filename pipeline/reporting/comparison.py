@@ -32,8 +32,9 @@ def write_comparison(out: Path, title: str, dataset: str, keys: list[str], runs:
     for block in blocks(results):
         parts += [f"## {block.title}\n", markdown(block, names), legend(block) + "\n"]
     known = [block for block in published() if table and block.holds(table)]
-    parts += [block.markdown() for block in known if block.dataset == dataset]
-    if known and all(block.dataset != dataset for block in known):
+    here = [block.markdown() for block in known if block.dataset == dataset]
+    parts += here
+    if known and not here:
         apart = "was measured on other data and stands apart, in [published.md](../tables/published.md)"
         parts.append(f"The published {table} {apart}.\n")
     with atomic(out.with_suffix(".md")) as temporary:
