@@ -6,6 +6,8 @@ every call; with wide layers and few tokens that takes as long as the rest, and 
 Everywhere else (a GPU, bfloat16, autocast, torch.compile) PyTorch's own choice is taken.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -16,18 +18,14 @@ FEW = 4  # unfolding wins when there are this many times fewer tokens than chann
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.linear` of x [..., n] and weight [m, n], differentiable; [..., m]."""
-    if not _by_onednn(x):
-        return F.linear(x, weight, bias)
-    return F.linear(x.flatten(0, -2).to_mkldnn(), weight, bias).to_dense().unflatten(0, x.shape[:-1])
+    return _Linear.apply(x, weight, bias) if _by_onednn(x) else F.linear(x, weight, bias)
 
 
 def linear_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients of `linear` with respect to x [M, n] and weight [m, n], from that of its result [M, m]."""
     if not _by_onednn(x):
         return grad @ weight, grad.T @ x
-    grad = grad.to_mkldnn()
-    of_x = torch.ops.aten.mkldnn_linear_backward_input(x.shape, grad, weight).to_dense()
-    return of_x, torch.ops.aten.mkldnn_linear_backward_weights(grad, x.to_mkldnn(), weight, False)[0].to_dense()
+    return _product(grad, weight.T), _of_weight(grad, x)[0]
 
 
 def convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -43,6 +41,24 @@ class Linear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         """[..., out_features] of x [..., in_features]."""
         return linear(x, self.weight, self.bias)
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        ctx.save_for_backward(x, weight)
+        return _product(x.flatten(0, -2), weight, bias).view(*x.shape[:-1], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, weight = ctx.saved_tensors
+        wants_x, wants_weight, wants_bias = ctx.needs_input_grad
+        grad = grad.flatten(0, -2)
+        of_x = _product(grad, weight.T).view(x.shape) if wants_x else None
+        if wants_weight:
+            return of_x, *_of_weight(grad, x.flatten(0, -2), wants_bias)
+        return of_x, None, grad.sum(0) if wants_bias else None
 
 
 class _Convolution(torch.autograd.Function):
@@ -73,6 +89,24 @@ class _Convolution(torch.autograd.Function):
             of_x, of_weight = linear_gradients(around, x.flatten(0, 2), weight.flatten(0, 2))
             of_x = of_x.view_as(x)
         return of_x, of_weight.view(weight.shape).permute(0, 3, 1, 2), grad.sum((0, 1, 2))
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The rows [M, m] x weight^T + bias of x [M, n] and weight [m, n], either of which may be a transposed view.
+
+    PyTorch's one product by oneDNN that takes tensors as they lie and returns one, without copies in oneDNN's own layout.
+    """
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+
+def _of_weight(grad: Tensor, x: Tensor, with_bias: bool = False) -> tuple[Tensor, Tensor | None]:
+    """The gradients grad^T x [m, n], and of the bias [m] if wanted, of grad [M, m] and x [M, n]."""
+    size = grad.shape[1], x.shape[1]
+    if math.prod(size) > grad.numel() + x.numel():  # the result is what is large: the copies go where it is not
+        return _product(grad.T, x.T), grad.sum(0) if with_bias else None
+    like = grad.new_empty(size)
+    found = torch.ops.aten.mkldnn_linear_backward_weights(grad.to_mkldnn(), x.to_mkldnn(), like, with_bias)
+    return found[0].to_dense(), found[1].to_dense() if with_bias else None
 
 
 def _surroundings(x: Tensor) -> Tensor:
