@@ -3,8 +3,10 @@
 import platform
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,8 +14,9 @@ import torch
 import typer
 
 from benchmarks.cases import CASES, N_NEGATIVES
-from benchmarks.measure import flops, interleaved, matmul_rate, passes_over, peak_memory
-from benchmarks.sides import Bench
+from benchmarks.measure import Clock, flops, interleaved, matmul_rate, passes_over
+from benchmarks.sides import Bench, chain_names, chain_runs, one_side
+from benchmarks.worker import Make, Worker
 from pipeline.runtime import Mistake, atomic
 from pipeline.runtime import device as default_device
 
@@ -95,7 +98,7 @@ class Report:
     bench: Bench
     repeats: int
     rate: float
-    clock: Callable[[], float]
+    clock: Clock
     say: Callable[[str], None]
 
     def show(self, name: str, chains: bool) -> None:
@@ -107,19 +110,21 @@ class Report:
         self.say("|---|---|---|---|---|---|---|---|")
         floor = flops(bench.pass_of()) / self.rate
         for setting in BOTH:
-            self.row(f"train, {setting}", bench.training(setting), floor, memory=True)
-        self.row("reverse step", bench.reverse(), flops(bench.reverse()["fast"]) / self.rate)
+            self.row(f"train, {setting}", "training", setting, floor=floor, memory=True)
+        self.row("reverse step", "reverse", floor=flops(bench.reverse()["fast"]) / self.rate)
         for setting in BOTH:
-            self.row(f"head and loss, {setting}", bench.head(setting))
+            self.row(f"head and loss, {setting}", "head", setting)
         if chains:
             self.chains(floor * (1 + N_NEGATIVES))
         self.say("")
 
-    def row(self, what: str, sides: dict, floor: float | None = None, memory: bool = False) -> None:
-        """One comparison."""
-        device = self.bench.device
-        seconds = interleaved(sides, self.repeats, device, self.clock)
-        used = {side: f"{peak_memory(run, device) / 1e6:.0f}" if memory else "" for side, run in sides.items()}
+    def row(self, what: str, rows: str, *of: str, floor: float | None = None, memory: bool = False) -> None:
+        """One comparison, `rows` being the method of Bench that makes both sides; each runs in a process of its own."""
+        with ExitStack() as stack:
+            makes = {side: partial(one_side, self.bench.spec, side, rows, *of) for side in ("textbook", "fast")}
+            workers = {side: stack.enter_context(self.worker(make, keeps=side == "fast")) for side, make in makes.items()}
+            seconds = interleaved({side: partial(worker.seconds, side) for side, worker in workers.items()}, self.repeats)
+            used = {side: f"{worker.memory(side) / 1e6:.0f}" if memory else "" for side, worker in workers.items()}
         slow, fast = seconds["textbook"], seconds["fast"]
         near = ("", "") if floor is None else (f"{floor:.3f}", f"{fast / floor:.2f}")
         cells = (what, f"{slow:.3f}", f"{fast:.3f}", f"{slow / fast:.1f}x", *near, used["textbook"], used["fast"])
@@ -127,15 +132,18 @@ class Report:
 
     def chains(self, floor: float) -> None:
         """N parallel chains against N + 1 passes of the bare network, and what a subset of the negatives costs."""
-        count = 1 + N_NEGATIVES
-        sides = {f"{count} network passes": self.bench.pass_of(count), "all": self.bench.fast_training("step, N chains")}
-        sides |= {f"{m} of {N_NEGATIVES}": self.bench.fast_training("step, N chains", m) for m in (1, 3)}
-        seconds = interleaved(sides, max(1, self.repeats // 2), self.bench.device, self.clock)
+        names = chain_names(N_NEGATIVES)
+        with self.worker(partial(chain_runs, self.bench.spec, N_NEGATIVES), keeps=True) as worker:
+            seconds = interleaved({name: partial(worker.seconds, name) for name in names}, max(1, self.repeats // 2))
         passes, whole, *_ = seconds.values()
-        self.say(f"\nParallel chains, N = {N_NEGATIVES}; floor of the {count} passes {floor:.3f} s:\n")
-        self.say("| " + " | ".join(f"{name} s" for name in sides) + " | all / passes |")
-        self.say("|" + "---|" * (len(sides) + 1))
+        self.say(f"\nParallel chains, N = {N_NEGATIVES}; floor of the {N_NEGATIVES + 1} passes {floor:.3f} s:\n")
+        self.say("| " + " | ".join(f"{name} s" for name in names) + " | all / passes |")
+        self.say("|" + "---|" * (len(names) + 1))
         self.say(f"| {' | '.join(f'{value:.3f}' for value in seconds.values())} | {whole / passes:.2f} |")
+
+    def worker(self, make: Make, keeps: bool) -> Worker:
+        """A process for the runs of `make`."""
+        return Worker(make, keeps, self.bench.device, self.clock)
 
 
 def _machine(device: torch.device) -> str:

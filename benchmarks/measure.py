@@ -6,6 +6,7 @@ import re
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,23 +16,32 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.products import linear
 
+Clock = Callable[[], float]
 
-def interleaved(
-    sides: dict[str, Callable[[], object]], repeats: int, device: torch.device, clock: Callable[[], float] = time.perf_counter
-) -> dict[str, float]:
-    """Median seconds of each side; one unmeasured turn each, then they alternate, so that a busy machine slows all alike.
+
+def seconds_of(run: Callable[[], object], device: torch.device, clock: Clock = time.perf_counter) -> float:
+    """Seconds that one call of `run` takes.
 
     On a shared machine `time.process_time` with one thread comes nearer to what an idle machine would need.
     """
+    _wait(device)
+    start = clock()
+    run()
+    _wait(device)
+    return clock() - start
+
+
+def interleaved(sides: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
+    """Medians of the seconds that the sides' turns return; one turn each is left out, then they alternate.
+
+    So a machine that is busy for a while slows all alike.
+    """
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for repeat in range(repeats + 1):
-        for name, run in sides.items():
-            _wait(device)
-            start = clock()
-            run()
-            _wait(device)
+        for name, turn in sides.items():
+            seconds = turn()
             if repeat:
-                taken[name].append(clock() - start)
+                taken[name].append(seconds)
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 
@@ -50,12 +60,13 @@ def peak_memory(run: Callable[[], object], device: torch.device) -> float:
     return _resident("VmHWM") - before
 
 
-def matmul_rate(device: torch.device, dtype: torch.dtype, clock: Callable[[], float] = time.perf_counter) -> float:
+def matmul_rate(device: torch.device, dtype: torch.dtype, clock: Clock = time.perf_counter) -> float:
     """FLOP/s of a large square matrix product, PyTorch's or ours, whichever is faster: the ceiling of any network here."""
     size, repeats = (8192, 10) if device.type == "cuda" else (2048, 5)
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     ways = {"PyTorch's": lambda: a @ b, "ours": lambda: linear(a, b, None)}
-    return 2 * size**3 / min(interleaved(ways, repeats, device, clock).values())
+    turns = {name: partial(seconds_of, way, device, clock) for name, way in ways.items()}
+    return 2 * size**3 / min(interleaved(turns, repeats).values())
 
 
 class _Passes(TorchDispatchMode):

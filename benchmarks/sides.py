@@ -48,6 +48,11 @@ class Bench:
         if self.compiled:
             self.network.features = torch.compile(self.network.denoiser.features)
 
+    @property
+    def spec(self) -> tuple:
+        """What makes the same bench in another process."""
+        return self.case, self.device, self.batch, self.bf16, self.compiled
+
     def generator(self) -> torch.Generator:
         """The same noise for every run."""
         return torch_generator(0, "run", device=self.device)
@@ -67,9 +72,9 @@ class Bench:
         objective = Objective(self.process, loss, SETTINGS[setting], contrast(chains, per_step)).to(self.device)
 
         def run() -> Tensor:
-            self.network.zero_grad(set_to_none=False)
             with self.precision():
                 terms = objective(self.network, self.x_0, self.inputs, self.generator(), self.negatives)
+            self.network.zero_grad()
             terms.total.backward()
             return terms.total.detach()
 
@@ -80,13 +85,13 @@ class Bench:
         kind = {"vanilla": "vanilla", "step, one chain": "step", "sample": "sample"}[setting]
 
         def run() -> Tensor:
-            self.textbook.zero_grad(set_to_none=False)
             generator = self.generator()
             t = torch.randint(1, self.process.n_steps + 1, (self.batch,), generator=generator, device=self.device)
             log_x_t = self.diffusion.q_sample(self.x_0, t, generator)
             with self.precision():
                 logits = self.textbook(log_x_t.argmax(1), t, self.inputs["condition"])
             total = self.weigh(self.diffusion.loss(logits, self.x_0, log_x_t, t, self.negatives["intra"], kind), t)
+            self.textbook.zero_grad()
             total.backward()
             return total.detach()
 
@@ -105,12 +110,13 @@ class Bench:
         t = torch.full((self.batch * count,), self.middle, device=self.device)
 
         def run() -> None:
-            self.network.zero_grad(set_to_none=False)
             condition = self.network.encode(self.inputs)
             with self.precision():
                 condition = self.network.prepare(condition).repeat(count)
                 hidden = self.network.features(x_t.repeat_interleave(count, 0), t, condition)
-                self.network.output(hidden).sum().backward()
+                total = self.network.output(hidden).sum()
+            self.network.zero_grad()
+            total.backward()
 
         return run
 
@@ -194,3 +200,20 @@ class Bench:
         pairs = [(fast.step[:, 0], slow["step"]["step"]), (fast.sample[:, 0], slow["step"]["sample"])]
         pairs += [(fast.step[:, 1:], slow["step"]["negative"]), (fast.sample[:, 1:], slow["sample"]["negative"])]
         return max(float(((a - b) / b).abs().max()) for a, b in pairs)
+
+
+def one_side(spec: tuple, side: str, rows: str, *of: str) -> dict[str, Callable[[], object]]:
+    """The run of one side only, by its name; `rows` is the method of Bench that makes both."""
+    return {side: getattr(Bench(*spec), rows)(*of)[side]}
+
+
+def chain_names(n: int) -> tuple[str, ...]:
+    """The runs of `chain_runs` in their order: bare passes, all N parallel chains, a subset of one and of three."""
+    return (f"{n + 1} network passes", "all", f"1 of {n}", f"3 of {n}")
+
+
+def chain_runs(spec: tuple, n: int) -> dict[str, Callable[[], object]]:
+    """The runs that show what N parallel chains cost."""
+    bench = Bench(*spec)
+    steps = (bench.fast_training("step, N chains", per_step) for per_step in (None, 1, 3))
+    return dict(zip(chain_names(n), (bench.pass_of(n + 1), *steps), strict=True))

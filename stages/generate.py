@@ -20,7 +20,7 @@ from pipeline.manifest import Clip, Manifest
 from pipeline.media.audio import reduce_noise, write_wav
 from pipeline.media.video import mux_sound, probe
 from pipeline.model.network import Network, load_model
-from pipeline.runtime import Mistake, device, progress, torch_generator
+from pipeline.runtime import Mistake, device, keep_memory, progress, torch_generator
 from stages.config import DanceToMusic, read_dataset
 from stages.content import checked, open_codec
 from stages.paths import MODEL_FILE, Paths
@@ -54,6 +54,7 @@ def generate(
     files = [videos] if videos.is_file() else sorted(file for file in videos.rglob("*") if file.suffix.lower() in EXTENSIONS)
     if not files:
         raise Mistake(f"{videos} is not a video and no folder with videos ({', '.join(EXTENSIONS)}).")
+    keep_memory()
     player = Player(dataset, pose, weights)
     skipped = []
     for file in files:

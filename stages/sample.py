@@ -11,7 +11,17 @@ from pipeline.diffusion.sampler import sample as draw
 from pipeline.manifest import Manifest
 from pipeline.model.network import Network, load_model
 from pipeline.negatives import inter_rows
-from pipeline.runtime import Mistake, device, fingerprint, in_batches, scratch, sha256_file, shards, torch_generator
+from pipeline.runtime import (
+    Mistake,
+    device,
+    fingerprint,
+    in_batches,
+    keep_memory,
+    scratch,
+    sha256_file,
+    shards,
+    torch_generator,
+)
 from pipeline.store import Store, write_store
 from stages.config import DatasetArgument, Sample, read_dataset
 from stages.content import open_codec
@@ -28,6 +38,7 @@ def sample(dataset: DatasetArgument) -> None:
 
     Example: cdcd sample toy_dance
     """
+    keep_memory()
     settings, paths = read_dataset(dataset), Paths(dataset)
     manifest, conditions = paths.manifest(settings.media_root), Store(paths.conditions, "conditions")
     network = load_model(paths.model / MODEL_FILE)

@@ -7,7 +7,7 @@ from pipeline.conditions.text_encoder import TextConfig
 from pipeline.diffusion.contrast import parse_setting
 from pipeline.history import write_history
 from pipeline.model.network import CaptionInputs, ClassInputs, DanceInputs, build_network, load_model, save_model
-from pipeline.runtime import Mistake, atomic, device, fingerprint, home, scratch, sha256_file, write_json
+from pipeline.runtime import Mistake, atomic, device, fingerprint, home, keep_memory, scratch, sha256_file, write_json
 from pipeline.store import Store
 from pipeline.training.batches import TrainingBatches
 from pipeline.training.distributed import process_group, wait_for_all
@@ -26,6 +26,7 @@ def train(dataset: DatasetArgument) -> None:
 
     Example: cdcd train toy_dance
     """
+    keep_memory()
     settings, setting, paths = read_dataset(dataset), read_contrast(), Paths(dataset)
     tokens, conditions = Store(paths.tokens, "tokens"), Store(paths.conditions, "conditions")
     negatives, manifest = Store(paths.negatives, "negatives"), paths.manifest(settings.media_root)

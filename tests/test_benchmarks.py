@@ -1,6 +1,9 @@
 """The yardstick must measure the same mathematics, and measure it right."""
 
+import os
+import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -8,8 +11,9 @@ from typer.testing import CliRunner
 
 import benchmarks.__main__ as command
 from benchmarks.cases import CASES
-from benchmarks.measure import flops, interleaved, passes_over, peak_memory
-from benchmarks.sides import Bench
+from benchmarks.measure import flops, interleaved, passes_over, peak_memory, seconds_of
+from benchmarks.sides import Bench, one_side
+from benchmarks.worker import Worker
 
 CPU = torch.device("cpu")
 MINI = {"layers": 1, "width": 16, "heads": 2, "grid": (4, 4), "n_codes": 11, "n_steps": 6, "batch": 3}
@@ -39,6 +43,18 @@ def test_both_sides_of_the_head_have_the_same_gradient(setting):
         assert torch.allclose(slow, fast, rtol=1e-3, atol=1e-4 * slow.abs().max().item())
 
 
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("setting", ["vanilla", "step, one chain", "step, N chains", "sample"])
+def test_under_bf16_autocast_a_training_step_comes_near_the_float32_one(name, setting):
+    exact, coarse = Bench(SMALL[name], CPU, 3), Bench(SMALL[name], CPU, 3, bf16=True)
+    losses = [bench.fast_training(setting)() for bench in (exact, coarse)]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1].item(), rel=0.02)
+    for (name, sharp), blurred in zip(exact.network.named_parameters(), coarse.network.parameters()):
+        assert blurred.grad.dtype == torch.float32
+        assert (sharp.grad - blurred.grad).norm() <= 0.1 * sharp.grad.norm() + 1e-6, name
+
+
 def test_both_reverse_steps_open_masks_and_keep_most_tokens():
     bench = Bench(replace(SMALL["text"], grid=(20, 20), n_steps=40), CPU, 3)
     x_t = bench.process.q_sample(bench.x_0, torch.full((3,), bench.middle), bench.generator())
@@ -62,8 +78,19 @@ def test_flops_memory_and_medians_are_what_they_say():
     a = torch.ones(64, 32)
     assert flops(lambda: a @ a.T) == 2 * 64 * 32 * 64
     assert peak_memory(lambda: torch.ones(25_000_000).sum(), CPU) == pytest.approx(1e8, rel=0.2)
-    ticks = iter([0, 10, 11, 20, 23, 30, 32])  # the unmeasured turn, then 1, 3 and 2
-    assert interleaved({"run": lambda: None}, 3, CPU, lambda: next(ticks) * 1.0) == {"run": 2.0}
+    ticks = iter([7.0, 10.0])
+    assert seconds_of(lambda: None, CPU, lambda: next(ticks)) == 3.0
+    turns = {"a": iter([9.0, 1.0, 3.0, 2.0]), "b": iter([0.0, 5.0, 5.0, 6.0])}  # the first of each is left out
+    assert interleaved({name: turn.__next__ for name, turn in turns.items()}, 3) == {"a": 2.0, "b": 5.0}
+
+
+def test_a_worker_takes_its_turns_in_another_process_and_stops():
+    make = partial(one_side, Bench(SMALL["text"], CPU, 3).spec, "fast", "training", "vanilla")
+    with Worker(make, keeps=True, device=CPU, clock=time.perf_counter) as worker:
+        assert 0 < worker.seconds("fast") < 60
+        assert worker.memory("fast") >= 0
+        assert worker.process.pid != os.getpid()
+    assert not worker.process.is_alive()
 
 
 def test_the_command_prints_every_row_and_writes_it_down(monkeypatch, tmp_path):

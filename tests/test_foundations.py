@@ -1,6 +1,7 @@
 """Settings, manifest, seeds, atomic files and scratch folders."""
 
 import os
+import platform
 import subprocess
 import sys
 import textwrap
@@ -121,3 +122,26 @@ def test_scratch_survives_a_kill_and_goes_when_the_work_is_done(tmp_path, monkey
 def test_progress_passes_everything_through():
     assert list(progress(range(25), "counting")) == list(range(25))
     assert np.sum(list(progress(iter([1, 2]), "unknown length"))) == 3
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="keep_memory() sets glibc alone")
+def test_memory_that_was_freed_is_kept_only_when_asked():
+    program = """
+import re, sys
+from pathlib import Path
+import torch
+from pipeline.runtime import keep_memory
+def resident(): return int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+if sys.argv[1] == "keep": keep_memory()
+before = resident()
+large = torch.ones(400_000_000 // 4)
+assert resident() - before > 3.9e8
+del large
+print(resident() - before)
+"""
+    left = {
+        how: int(subprocess.run([sys.executable, "-c", program, how], capture_output=True, text=True, check=True).stdout)
+        for how in ("keep", "give back")
+    }
+    assert left["keep"] > 3.9e8
+    assert left["give back"] < 1e8
