@@ -3,7 +3,6 @@
 import platform
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -29,7 +28,7 @@ BOTH = ("vanilla", "step, one chain", "sample")
 @app.command()
 def main(
     case: Annotated[list[str] | None, typer.Option(help=f"Which networks: {', '.join(CASES)}. Default: all.")] = None,
-    repeats: Annotated[int, typer.Option(help="Measured turns of each side; the table shows medians.")] = 3,
+    repeats: Annotated[int, typer.Option(help="Processes for each side and row; the table shows medians.")] = 3,
     batch: Annotated[int, typer.Option(help="Samples a step; 0: as the case says.")] = 0,
     chains: Annotated[
         list[str], typer.Option(help="For which of them N parallel chains too: N + 1 times the work and memory.")
@@ -39,7 +38,7 @@ def main(
     threads: Annotated[int, typer.Option(help="CPU threads; 0: PyTorch's choice.")] = 0,
     clock: Annotated[Literal["wall", "cpu"], typer.Option(help="cpu: for a shared machine, with one thread.")] = "wall",
     write: Annotated[
-        bool, typer.Option("--write", help="Put the tables into benchmarks/README.md, in place of all those there.")
+        bool, typer.Option("--write", help="Put the tables into benchmarks/README.md, in place of those of the same networks.")
     ] = False,
 ) -> None:
     """Times the diffusion core against its textbook twin, the two taking turns, and against the network's FLOPs."""
@@ -55,11 +54,12 @@ def main(
     if unknown := [name for name in names if name not in CASES]:
         raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(CASES)}.", param_hint="--case")
     rate = matmul_rate(device, dtype, seconds)
-    say(f"{_machine(device)}; matmul {rate / 1e9:.0f} GFLOP/s in {dtype}; medians of {repeats}, {clock} time.\n")
     _count_passes(say)
     for name in names:
         bench = Bench(CASES[name], device, batch or CASES[name].batch, bf16, compile)
-        Report(bench, repeats, rate, seconds, say).show(name, name in chains)
+        say(f"### {name}: {bench.size}\n")
+        say(f"{_machine(device)}; matmul {rate / 1e9:.0f} GFLOP/s in {dtype}; medians of {repeats}, {clock} time.")
+        Report(bench, repeats, rate, seconds, say).show(name in chains)
     if write:
         try:
             write_results(README, lines)
@@ -69,13 +69,23 @@ def main(
 
 
 def write_results(readme: Path, lines: list[str]) -> None:
-    """Puts `lines` between the two marks of the README; raises Mistake when they are not there."""
+    """Puts the sections of `lines` between the two marks of the README, in place of those that had their titles.
+
+    Raises Mistake when the marks are not there.
+    """
     before, start, rest = readme.read_text().partition(START)
-    _, end, after = rest.partition(END)
+    between, end, after = rest.partition(END)
     if not (start and end):
         raise Mistake(f"{readme} has lost the line {START if not start else END}, where the results go; put it back.")
+    sections = _sections(between) | _sections("\n".join(lines))
     with atomic(readme) as fresh:
-        fresh.write_text("\n".join([before + START, "", *lines, END + after]))
+        fresh.write_text("\n\n".join([before + START, *sections.values(), END + after]))
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The parts of `text` that begin with "### TITLE: ", by their titles."""
+    parts = (part.strip() for part in text.split("### ")[1:])
+    return {part.partition(":")[0]: f"### {part}" for part in parts}
 
 
 def _count_passes(say: Callable[[str], None]) -> None:
@@ -83,7 +93,7 @@ def _count_passes(say: Callable[[str], None]) -> None:
     spec = replace(CASES["music"], layers=1, width=16, heads=2, condition=(1, 16))
     bench, size = Bench(spec, torch.device("cpu"), 1), spec.n_codes * spec.length
     rows = {name: bench.training(name) for name in BOTH} | {"reverse step": bench.reverse()}
-    say("Passes over K x L float32 numbers (read or written) of one sample, music's K and L:\n")
+    say("### passes: how often K x L float32 numbers of one sample are read or written, with music's K and L\n")
     say("| | " + " | ".join(rows) + " |")
     say("|" + "---|" * (len(rows) + 1))
     for side in ("textbook", "fast"):
@@ -101,10 +111,9 @@ class Report:
     clock: Clock
     say: Callable[[str], None]
 
-    def show(self, name: str, chains: bool) -> None:
+    def show(self, chains: bool) -> None:
         """All rows of the case."""
-        bench, spec = self.bench, self.bench.case
-        self.say(f"### {name}: {spec.layers} x {spec.width}, L {spec.length}, K {spec.n_codes}, batch {bench.batch}\n")
+        bench = self.bench
         self.say(f"Losses of the two sides agree to {bench.agreement():.1e}.\n")
         self.say("| what | textbook s | fast s | ratio | floor s | fast / floor | textbook MB | fast MB |")
         self.say("|---|---|---|---|---|---|---|---|")
@@ -119,12 +128,11 @@ class Report:
         self.say("")
 
     def row(self, what: str, rows: str, *of: str, floor: float | None = None, memory: bool = False) -> None:
-        """One comparison, `rows` being the method of Bench that makes both sides; each runs in a process of its own."""
-        with ExitStack() as stack:
-            makes = {side: partial(one_side, self.bench.spec, side, rows, *of) for side in ("textbook", "fast")}
-            workers = {side: stack.enter_context(self.worker(make, keeps=side == "fast")) for side, make in makes.items()}
-            seconds = interleaved({side: partial(worker.seconds, side) for side, worker in workers.items()}, self.repeats)
-            used = {side: f"{worker.memory(side) / 1e6:.0f}" if memory else "" for side, worker in workers.items()}
+        """One comparison, `rows` being the method of Bench that makes both sides."""
+        makes = {side: partial(one_side, self.bench.spec, side, rows, *of) for side in ("textbook", "fast")}
+        turns = {side: partial(self.turn, make, side, keeps=side == "fast") for side, make in makes.items()}
+        seconds = interleaved(turns, self.repeats)
+        used = {side: self.memory(make, side) if memory else "" for side, make in makes.items()}
         slow, fast = seconds["textbook"], seconds["fast"]
         near = ("", "") if floor is None else (f"{floor:.3f}", f"{fast / floor:.2f}")
         cells = (what, f"{slow:.3f}", f"{fast:.3f}", f"{slow / fast:.1f}x", *near, used["textbook"], used["fast"])
@@ -132,18 +140,24 @@ class Report:
 
     def chains(self, floor: float) -> None:
         """N parallel chains against N + 1 passes of the bare network, and what a subset of the negatives costs."""
-        names = chain_names(N_NEGATIVES)
-        with self.worker(partial(chain_runs, self.bench.spec, N_NEGATIVES), keeps=True) as worker:
-            seconds = interleaved({name: partial(worker.seconds, name) for name in names}, max(1, self.repeats // 2))
+        names, make = chain_names(N_NEGATIVES), partial(chain_runs, self.bench.spec, N_NEGATIVES)
+        seconds = interleaved({name: partial(self.turn, make, name, keeps=True) for name in names}, max(1, self.repeats // 2))
         passes, whole, *_ = seconds.values()
         self.say(f"\nParallel chains, N = {N_NEGATIVES}; floor of the {N_NEGATIVES + 1} passes {floor:.3f} s:\n")
         self.say("| " + " | ".join(f"{name} s" for name in names) + " | all / passes |")
         self.say("|" + "---|" * (len(names) + 1))
         self.say(f"| {' | '.join(f'{value:.3f}' for value in seconds.values())} | {whole / passes:.2f} |")
 
-    def worker(self, make: Make, keeps: bool) -> Worker:
-        """A process for the runs of `make`."""
-        return Worker(make, keeps, self.bench.device, self.clock)
+    def turn(self, make: Make, name: str, keeps: bool) -> float:
+        """The seconds of one run in a fresh process, after two that do not count: by then its memory is laid out."""
+        with Worker(make, keeps, self.bench.device, self.clock) as worker:
+            return [worker.seconds(name) for _ in range(3)][-1]
+
+    def memory(self, make: Make, name: str) -> str:
+        """Megabytes that a run needs at its height; what a process keeps without need is not counted."""
+        with Worker(make, False, self.bench.device, self.clock) as worker:
+            worker.seconds(name)
+            return f"{worker.memory(name) / 1e6:.0f}"
 
 
 def _machine(device: torch.device) -> str:

@@ -20,28 +20,27 @@ Clock = Callable[[], float]
 
 
 def seconds_of(run: Callable[[], object], device: torch.device, clock: Clock = time.perf_counter) -> float:
-    """Seconds that one call of `run` takes.
+    """Seconds that one call of `run` takes, the median of as many as fill half a second.
 
-    On a shared machine `time.process_time` with one thread comes nearer to what an idle machine would need.
+    Of several the first does not count: another process had the caches before. On a shared machine `time.process_time`
+    with one thread comes nearer to what an idle machine would need.
     """
-    _wait(device)
-    start = clock()
-    run()
-    _wait(device)
-    return clock() - start
+    taken: list[float] = []
+    while sum(taken) < 0.5:
+        _wait(device)
+        start = clock()
+        run()
+        _wait(device)
+        taken.append(clock() - start)
+    return statistics.median(taken[1:] or taken)
 
 
-def interleaved(sides: dict[str, Callable[[], float]], repeats: int) -> dict[str, float]:
-    """Medians of the seconds that the sides' turns return; one turn each is left out, then they alternate.
-
-    So a machine that is busy for a while slows all alike.
-    """
+def interleaved(sides: dict[str, Callable[[], float]], turns: int) -> dict[str, float]:
+    """Medians of what the sides return; they alternate, so that a busy machine slows all alike."""
     taken: dict[str, list[float]] = {name: [] for name in sides}
-    for repeat in range(repeats + 1):
+    for _ in range(turns):
         for name, turn in sides.items():
-            seconds = turn()
-            if repeat:
-                taken[name].append(seconds)
+            taken[name].append(turn())
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -42,11 +43,21 @@ class Bench:
     def __post_init__(self) -> None:
         self.process: MaskAndReplace = self.case.process()
         self.network: BenchNetwork = self.case.network().to(self.device)
-        self.textbook = TextbookDenoiser(self.network.denoiser).to(self.device)
         self.diffusion = TextbookDiffusion(self.process, self.device)
         self.x_0, self.inputs, self.negatives = self.case.data(self.batch, self.device)
         if self.compiled:
             self.network.features = torch.compile(self.network.denoiser.features)
+
+    @cached_property
+    def textbook(self) -> TextbookDenoiser:
+        """The network by the book, with the same weights."""
+        return TextbookDenoiser(self.network.denoiser).to(self.device)
+
+    @property
+    def size(self) -> str:
+        """The size of network and batch, in words."""
+        case = self.case
+        return f"{case.layers} x {case.width}, L {case.length}, K {case.n_codes}, batch {self.batch}"
 
     @property
     def spec(self) -> tuple:

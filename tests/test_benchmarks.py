@@ -78,9 +78,9 @@ def test_flops_memory_and_medians_are_what_they_say():
     a = torch.ones(64, 32)
     assert flops(lambda: a @ a.T) == 2 * 64 * 32 * 64
     assert peak_memory(lambda: torch.ones(25_000_000).sum(), CPU) == pytest.approx(1e8, rel=0.2)
-    ticks = iter([7.0, 10.0])
-    assert seconds_of(lambda: None, CPU, lambda: next(ticks)) == 3.0
-    turns = {"a": iter([9.0, 1.0, 3.0, 2.0]), "b": iter([0.0, 5.0, 5.0, 6.0])}  # the first of each is left out
+    for ticks, seconds in (([7.0, 10.0], 3.0), ([0.0, 0.3, 1.0, 1.1, 2.0, 2.2], 0.15)):
+        assert seconds_of(lambda: None, CPU, iter(ticks).__next__) == pytest.approx(seconds)
+    turns = {"a": iter([1.0, 3.0, 2.0]), "b": iter([5.0, 5.0, 6.0])}
     assert interleaved({name: turn.__next__ for name, turn in turns.items()}, 3) == {"a": 2.0, "b": 5.0}
 
 
@@ -93,18 +93,41 @@ def test_a_worker_takes_its_turns_in_another_process_and_stops():
     assert not worker.process.is_alive()
 
 
+class Here:
+    """A worker without a process of its own, which takes two seconds to start."""
+
+    def __init__(self, make, keeps, device, clock):
+        self.runs = make()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def seconds(self, name):
+        start = time.perf_counter()
+        self.runs[name]()
+        return time.perf_counter() - start
+
+    def memory(self, name):
+        return peak_memory(self.runs[name], CPU)
+
+
 def test_the_command_prints_every_row_and_writes_it_down(monkeypatch, tmp_path):
+    monkeypatch.setattr(command, "Worker", Here)
     monkeypatch.setattr(command, "CASES", {"mini": SMALL["text"]})
     monkeypatch.setattr(command, "matmul_rate", lambda *arguments: 1e9)
     monkeypatch.setattr(command, "README", readme := tmp_path / "README.md")
     monkeypatch.setattr(command, "_count_passes", lambda say: None)
-    readme.write_text(f"# Kept\n{command.START}\nold\n{command.END}\nkept too\n")
+    readme.write_text(f"# Kept\n{command.START}\n### mini: 1\nold\n\n### other: 2\nstays\n{command.END}\nkept too\n")
     result = CliRunner().invoke(command.app, ["--case", "mini", "--chains", "mini", "--repeats", "1", "--write"])
     assert result.exit_code == 0, result.output
     for row in ("train, vanilla", "train, step, one chain", "train, sample", "reverse step", "head and loss", "all / passes"):
         assert row in result.output
         assert row in readme.read_text()
     assert "old" not in readme.read_text()
+    assert "### other: 2\nstays\n\n" in readme.read_text()
     assert readme.read_text().startswith("# Kept\n")
     assert readme.read_text().endswith("\nkept too\n")
     assert CliRunner().invoke(command.app, ["--case", "nothing"]).exit_code == 2
