@@ -55,17 +55,17 @@ def main(
         raise typer.BadParameter(f"{unknown[0]!r} is none of {', '.join(CASES)}.", param_hint="--case")
     rate = matmul_rate(device, dtype, seconds)
     _count_passes(say)
-    for name in names:
-        bench = Bench(CASES[name], device, batch or CASES[name].batch, bf16, compile)
-        say(f"### {name}: {bench.size}\n")
-        say(f"{_machine(device)}; matmul {rate / 1e9:.0f} GFLOP/s in {dtype}; medians of {repeats}, {clock} time.")
-        Report(bench, repeats, rate, seconds, say).show(name in chains)
-    if write:
-        try:
+    try:
+        for name in names:
+            bench = Bench(CASES[name], device, batch or CASES[name].batch, bf16, compile)
+            say(f"### {name}: {bench.size}\n")
+            say(f"{_machine(device)}; matmul {rate / 1e9:.0f} GFLOP/s in {dtype}; medians of {repeats}, {clock} time.")
+            Report(bench, repeats, rate, seconds, say).show(name in chains)
+        if write:
             write_results(README, lines)
-        except Mistake as mistake:
-            typer.echo(f"{mistake} Nothing was written; the tables are above.", err=True)
-            raise typer.Exit(1) from None
+    except Mistake as mistake:
+        typer.echo(f"{mistake} Nothing was written; what was measured stands above.", err=True)
+        raise typer.Exit(1) from None
 
 
 def write_results(readme: Path, lines: list[str]) -> None:

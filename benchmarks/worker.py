@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 import torch
 
 from benchmarks.measure import Clock, peak_memory, seconds_of
-from pipeline.runtime import keep_memory
+from pipeline.runtime import Mistake, keep_memory
 
 Make = Callable[[], dict[str, Callable[[], object]]]
 
@@ -42,8 +42,13 @@ class Worker:
         return self._ask("memory", name)
 
     def _ask(self, what: str, name: str) -> float:
-        self.pipe.send((what, name))
-        return self.pipe.recv()
+        try:
+            self.pipe.send((what, name))
+            return self.pipe.recv()
+        except (EOFError, ConnectionError):
+            self.process.join()
+            code = f"{self.process.exitcode} (-9: too little memory)"
+            raise Mistake(f"The process that ran {name!r} ended with {code}; try a smaller --batch.") from None
 
 
 def _serve(pipe: Connection, make: Make, keeps: bool, device: torch.device, clock: Clock, threads: int) -> None:

@@ -1,8 +1,8 @@
 """An accelerator that this machine does not have: tensors that say they lie there, lie on the CPU, and refuse to be mixed.
 
 `python tests/elsewhere.py COMMAND...` runs several commands of `cdcd`, each one word list in JSON, with everything on that
-device; a tensor left behind on the CPU ends it with the error that a GPU would give. It has a process of its own, since
-PyTorch takes one such device a process.
+device, and says on standard error how many operations each did there; a tensor left behind on the CPU ends it with the error
+that a GPU would give. It has a process of its own, since PyTorch takes one such device a process.
 """
 
 import json
@@ -36,9 +36,12 @@ class Elsewhere(Tensor):
 
 
 class Pretence(TorchDispatchMode):
-    """While it is on, tensors can be made on the pretended device."""
+    """While it is on, tensors can be made on the pretended device; `operations` counts what was done with them."""
+
+    operations = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.operations += any(isinstance(part, Elsewhere) for part in tree_leaves((args, kwargs)))
         return answer(function, args, kwargs or {})
 
 
@@ -99,6 +102,8 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     from stages.__main__ import app
 
-    with Pretence():
+    with Pretence() as pretence:
         for command in sys.argv[1:]:
+            pretence.operations = 0
             app(json.loads(command), standalone_mode=False)
+            print(f"{command} did {pretence.operations} operations elsewhere", file=sys.stderr)

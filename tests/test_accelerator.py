@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -27,6 +28,9 @@ def test_every_stage_runs_there_and_training_loses_what_it_loses_on_the_cpu(data
     write_params(tmp_path, small_params(contrast="step_inter+sample_intra"))
     done = elsewhere(tmp_path, *([stage, dataset] for stage in STAGES))
     assert done.returncode == 0, done.stderr[-2000:]
+    operations = dict(re.findall(r'\["(\w+)", "\w+"\] did (\d+) operations elsewhere', done.stderr))
+    assert list(operations) == list(STAGES)
+    assert all(int(operations[stage]) > 100 for stage in ("codec", "tokenize", "train", "sample", "evaluate")), operations
     there = losses(tmp_path / "data" / dataset)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CDCD_HOME", str(tmp_path / "home"))
@@ -39,7 +43,7 @@ def losses(folder):
         return [float(row["main"]) for row in csv.DictReader(file)]
 
 
-def test_a_tensor_left_behind_is_noticed(tmp_path):
+def test_a_tensor_left_behind_is_noticed():
     program = """
 import torch
 from tests.elsewhere import Pretence, register

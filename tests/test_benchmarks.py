@@ -14,6 +14,7 @@ from benchmarks.cases import CASES
 from benchmarks.measure import flops, interleaved, passes_over, peak_memory, seconds_of
 from benchmarks.sides import Bench, one_side
 from benchmarks.worker import Worker
+from pipeline.runtime import Mistake
 
 CPU = torch.device("cpu")
 MINI = {"layers": 1, "width": 16, "heads": 2, "grid": (4, 4), "n_codes": 11, "n_steps": 6, "batch": 3}
@@ -50,9 +51,9 @@ def test_under_bf16_autocast_a_training_step_comes_near_the_float32_one(name, se
     losses = [bench.fast_training(setting)() for bench in (exact, coarse)]
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1].item(), rel=0.02)
-    for (name, sharp), blurred in zip(exact.network.named_parameters(), coarse.network.parameters()):
+    for (part, sharp), blurred in zip(exact.network.named_parameters(), coarse.network.parameters()):
         assert blurred.grad.dtype == torch.float32
-        assert (sharp.grad - blurred.grad).norm() <= 0.1 * sharp.grad.norm() + 1e-6, name
+        assert (sharp.grad - blurred.grad).norm() <= 0.1 * sharp.grad.norm() + 1e-6, part
 
 
 def test_both_reverse_steps_open_masks_and_keep_most_tokens():
@@ -91,6 +92,14 @@ def test_a_worker_takes_its_turns_in_another_process_and_stops():
         assert worker.memory("fast") >= 0
         assert worker.process.pid != os.getpid()
     assert not worker.process.is_alive()
+
+
+def test_a_worker_that_was_killed_says_so():
+    make = partial(one_side, Bench(SMALL["text"], CPU, 3).spec, "fast", "training", "vanilla")
+    with Worker(make, keeps=True, device=CPU, clock=time.perf_counter) as worker:
+        worker.process.kill()
+        with pytest.raises(Mistake, match=r"ran 'fast' ended with -9"):
+            worker.seconds("fast")
 
 
 class Here:
