@@ -1,5 +1,6 @@
 """Tool `generate`: music for somebody's own dance clips."""
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -42,27 +43,29 @@ def generate(
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed plays something else.")] = 0,
     clean: Annotated[bool, typer.Option(help="Spectral noise reduction of the sound.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace results of an earlier run in OUT.")] = False,
 ) -> None:
     """Make music for your own dance clips.
 
     In: clips that last at least one window of the model, at any frame rate, portrait or landscape, with sound or without (it
     is not listened to); and extractor, codec and model of data/DATASET. Longer clips are played in overlapping windows that
-    continue one another. Out: OUT/NAME.mp4, the clip under its new music, and NAME.wav.
+    continue one another. Out: OUT/NAME.mp4, the clip under its new music, and NAME.wav; your own clips are never written over,
+    and other files that are there already only with --force.
 
     Example: cdcd generate holiday.mp4 --weights movenet_lightning.tflite
     """
     files = [videos] if videos.is_file() else sorted(file for file in videos.rglob("*") if file.suffix.lower() in EXTENSIONS)
     if not files:
         raise Mistake(f"{videos} is not a video and no folder with videos ({', '.join(EXTENSIONS)}).")
+    names = [file.stem if videos.is_file() else "_".join(file.relative_to(videos).with_suffix("").parts) for file in files]
+    check_targets(files, [out / f"{name}{ending}" for name in names for ending in (".mp4", ".wav")], force)
     keep_memory()
     player = Player(dataset, pose, weights)
     skipped = []
-    for file in files:
-        name = file.stem if videos.is_file() else "_".join(file.relative_to(videos).with_suffix("").parts)
+    for file, name in zip(files, names):
         try:
             waveform = player.play(file, seed)
             sound = reduce_noise(waveform, player.codec.sample_rate) if clean else waveform
-            out.mkdir(parents=True, exist_ok=True)
             write_wav(out / f"{name}.wav", sound, player.codec.sample_rate)
             mux_sound(file, out / f"{name}.mp4", sound, player.codec.sample_rate)
             print(f"{file}: {len(waveform) / player.codec.sample_rate:.1f} s of music in {out / name}.mp4")
@@ -71,6 +74,30 @@ def generate(
     print("\n".join(skipped))
     if len(skipped) == len(files):
         raise Mistake(f"None of {len(files)} videos could be used; the reasons stand above.")
+
+
+def check_targets(inputs: list[Path], targets: list[Path], force: bool) -> None:
+    """Raises Mistake, before any work, where a target is an input, stands already (without `force`), or cannot be written.
+
+    Makes the folder of the targets; an input is recognised through links and whatever its name.
+    """
+    folder = targets[0].parent
+    for target in targets:
+        if target.exists() and any(target.samefile(file) for file in inputs):
+            raise Mistake(f"{target} is one of your clips and would be written over; choose another folder with --out.")
+    if len(set(targets)) < len(targets):
+        twice = next(target for target in targets if targets.count(target) > 1)
+        raise Mistake(f"Two of the clips would both become {twice}; rename one of them, or give them one after the other.")
+    present = [target for target in targets if target.exists()]
+    if present and not force:
+        others = f" and {len(present) - 1} more" if len(present) > 1 else ""
+        raise Mistake(f"{present[0]}{others} exist already; choose another folder with --out, or --force to replace them.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise Mistake(f"--out {folder} cannot be written to ({error.strerror}); choose another folder.") from None
 
 
 class Player:
