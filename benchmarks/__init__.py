@@ -1,1 +1,3 @@
-"""How fast the diffusion core is: against the textbook formulation, and against what the hardware allows."""
+"""How fast the diffusion core is: against the textbook formulation, and against what the hardware
+allows.
+"""

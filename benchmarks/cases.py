@@ -1,4 +1,6 @@
-"""The networks that are measured, at the sizes of the paper, with random weights and random data."""
+"""The networks that are measured, at the sizes of the paper, with random weights and random
+data.
+"""
 
 from dataclasses import dataclass
 
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.model.condition import Condition
 from pipeline.model.denoiser import Denoiser, DenoiserConfig
-from pipeline.runtime import torch_generator
+from pipeline.runtime.seeds import torch_generator
 
 N_NEGATIVES = 10
 
@@ -49,10 +51,16 @@ class Case:
             positions="learned",
             zero_init=False,
         )
-        reads = {"n_classes": 1000} if self.condition is None else {"condition_width": self.condition[1]}
+        reads = (
+            {"n_classes": 1000}
+            if self.condition is None
+            else {"condition_width": self.condition[1]}
+        )
         return BenchNetwork(Denoiser(config, self.n_codes, self.n_steps, self.grid, **reads))
 
-    def data(self, batch: int, device: torch.device) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    def data(
+        self, batch: int, device: torch.device
+    ) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Tokens, inputs and negatives of one batch."""
         generator = torch_generator(0, "benchmark")
         tokens = torch.randint(self.n_codes, (batch, self.length), generator=generator)
@@ -60,8 +68,14 @@ class Case:
             condition = torch.randint(1000, (batch,), generator=generator)
         else:
             condition = torch.randn(batch, *self.condition, generator=generator)
-        negatives = torch.randint(self.n_codes, (batch, N_NEGATIVES, self.length), generator=generator)
-        return tokens.to(device), {"condition": condition.to(device)}, {"intra": negatives.to(device)}
+        negatives = torch.randint(
+            self.n_codes, (batch, N_NEGATIVES, self.length), generator=generator
+        )
+        return (
+            tokens.to(device),
+            {"condition": condition.to(device)},
+            {"intra": negatives.to(device)},
+        )
 
 
 CASES = {

@@ -1,4 +1,6 @@
-"""Seconds, peak memory and the machine's own matmul rate, with the two sides of a comparison taking turns."""
+"""Seconds, peak memory and the machine's own matmul rate, with the two sides of a comparison taking
+turns.
+"""
 
 import ctypes
 import gc
@@ -14,16 +16,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.products import linear
+from pipeline.runtime.cpu import linear
 
 Clock = Callable[[], float]
 
 
-def seconds_of(run: Callable[[], object], device: torch.device, clock: Clock = time.perf_counter) -> float:
+def seconds_of(
+    run: Callable[[], object], device: torch.device, clock: Clock = time.perf_counter
+) -> float:
     """Seconds that one call of `run` takes, the median of as many as fill half a second.
 
-    Of several the first does not count: another process had the caches before. On a shared machine `time.process_time`
-    with one thread comes nearer to what an idle machine would need.
+    Of several the first does not count: another process had the caches before. On a shared machine
+    `time.process_time` with one thread comes nearer to what an idle machine would need.
     """
     taken: list[float] = []
     while sum(taken) < 0.5:
@@ -59,8 +63,12 @@ def peak_memory(run: Callable[[], object], device: torch.device) -> float:
     return _resident("VmHWM") - before
 
 
-def matmul_rate(device: torch.device, dtype: torch.dtype, clock: Clock = time.perf_counter) -> float:
-    """FLOP/s of a large square matrix product, PyTorch's or ours, whichever is faster: the ceiling of any network here."""
+def matmul_rate(
+    device: torch.device, dtype: torch.dtype, clock: Clock = time.perf_counter
+) -> float:
+    """FLOP/s of a large square matrix product, PyTorch's or ours, whichever is faster: the ceiling
+    of any network here.
+    """
     size, repeats = (8192, 10) if device.type == "cuda" else (2048, 5)
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
     ways = {"PyTorch's": lambda: a @ b, "ours": lambda: linear(a, b, None)}
@@ -69,7 +77,9 @@ def matmul_rate(device: torch.device, dtype: torch.dtype, clock: Clock = time.pe
 
 
 class _Passes(TorchDispatchMode):
-    """Counts in `seen` how many numbers (of four bytes) go in and out of operations, in tensors of at least `size` numbers."""
+    """Counts in `seen` how many numbers (of four bytes) go in and out of operations, in tensors of
+    at least `size` numbers.
+    """
 
     MOVES_NOTHING = ("empty", "empty_like", "empty_strided", "new_empty", "detach")
 
@@ -79,14 +89,27 @@ class _Passes(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
-        if not function.is_view and function._schema.name.removeprefix("aten::") not in self.MOVES_NOTHING:
-            tensors = [part for part in tree_leaves((args, kwargs, result)) if isinstance(part, torch.Tensor)]
-            self.seen += sum(part.numel() * part.element_size() / 4 for part in tensors if part.numel() >= self.size)
+        if (
+            not function.is_view
+            and function._schema.name.removeprefix("aten::") not in self.MOVES_NOTHING
+        ):
+            tensors = [
+                part
+                for part in tree_leaves((args, kwargs, result))
+                if isinstance(part, torch.Tensor)
+            ]
+            self.seen += sum(
+                part.numel() * part.element_size() / 4
+                for part in tensors
+                if part.numel() >= self.size
+            )
         return result
 
 
 def passes_over(size: int, run: Callable[[], object]) -> float:
-    """How often `run` reads or writes a float32 tensor of `size` numbers, larger ones in proportion."""
+    """How often `run` reads or writes a float32 tensor of `size` numbers, larger ones in
+    proportion.
+    """
     with _Passes(size) as counter:
         run()
     return counter.seen / size
@@ -94,7 +117,10 @@ def passes_over(size: int, run: Callable[[], object]) -> float:
 
 def flops(run: Callable[[], object]) -> int:
     """Floating-point operations of the matrix products, convolutions and attentions in `run`."""
-    with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:  # it counts no oneDNN product
+    with (
+        torch.backends.mkldnn.flags(enabled=False),
+        FlopCounterMode(display=False) as counter,
+    ):  # it counts no oneDNN product
         run()
     return counter.get_total_flops()
 

@@ -1,8 +1,10 @@
-"""The textbook formulation, plainly written: log one-hot vectors [B, K + 1, L] everywhere, as papers and most code state it.
+"""The textbook formulation, plainly written: log one-hot vectors [B, K + 1, L] everywhere, as
+papers and most code state it.
 
-It is the yardstick of the benchmarks and nothing else: every formula is written as it stands, as in the code that VQ-Diffusion
-and the paper were published with, so that it goes over [B, K, L] about as often as that code does (the benchmarks count it).
-Its network holds the same weights as the denoiser it is made from.
+It is the yardstick of the benchmarks and nothing else: every formula is written as it stands, as in
+the code that VQ-Diffusion and the paper were published with, so that it goes over [B, K, L] about
+as often as that code does (the benchmarks count it). Its network holds the same weights as the
+denoiser it is made from.
 """
 
 import math
@@ -17,7 +19,9 @@ from pipeline.model.denoiser import ClassBlock, Denoiser
 class Attention(nn.Module):
     """Softmax attention with the scores written out; key and value are computed at every call."""
 
-    def __init__(self, query: tuple[Tensor, Tensor], key, value, proj: nn.Linear, heads: int) -> None:
+    def __init__(
+        self, query: tuple[Tensor, Tensor], key, value, proj: nn.Linear, heads: int
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.query, self.key, self.value = (_linear(*part) for part in (query, key, value))
@@ -59,10 +63,17 @@ class Block(nn.Module):
         else:
             cross = source.cross
             kv = zip(cross.kv.weight.chunk(2), cross.kv.bias.chunk(2))
-            self.norm_cross, self.norm2 = AdaNorm(source.norm_cross), nn.LayerNorm(source.norm2.normalized_shape)
+            self.norm_cross, self.norm2 = (
+                AdaNorm(source.norm_cross),
+                nn.LayerNorm(source.norm2.normalized_shape),
+            )
             self.norm2.load_state_dict(source.norm2.state_dict())
-            self.cross = Attention((cross.query.weight, cross.query.bias), *kv, cross.proj, cross.heads)
-        self.layers = nn.ModuleList(_copy(layer) for layer in source.feed_forward.children() if list(layer.parameters()))
+            self.cross = Attention(
+                (cross.query.weight, cross.query.bias), *kv, cross.proj, cross.heads
+            )
+        self.layers = nn.ModuleList(
+            _copy(layer) for layer in source.feed_forward.children() if list(layer.parameters())
+        )
 
     def forward(self, x: Tensor, step: Tensor, condition: Tensor) -> Tensor:
         """The block's output [B, L, n]."""
@@ -84,7 +95,11 @@ class TextbookDenoiser(nn.Module):
 
     def __init__(self, source: Denoiser) -> None:
         super().__init__()
-        self.codes, self.positions, self.norm = _copy(source.codes), source.positions, _copy(source.norm)
+        self.codes, self.positions, self.norm = (
+            _copy(source.codes),
+            source.positions,
+            _copy(source.norm),
+        )
         self.blocks = nn.ModuleList(Block(block, source.grid) for block in source.blocks)
         self.output = _copy(source.output)
 
@@ -107,18 +122,38 @@ class TextbookDiffusion:
 
         def logs(keep: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
             uniform = ((1 - keep - mask) / self.n_codes).clamp(min=0)
-            return tuple(part.clamp(min=1e-40).log().float().to(device) for part in (keep, uniform, mask, 1 - mask))
+            return tuple(
+                part.clamp(min=1e-40).log().float().to(device)
+                for part in (keep, uniform, mask, 1 - mask)
+            )
 
-        self.cumulative, self.one_step = logs(keep, mask), logs(torch.cat([pad + 1, alpha]), torch.cat([pad, gamma]))
+        self.cumulative, self.one_step = (
+            logs(keep, mask),
+            logs(torch.cat([pad + 1, alpha]), torch.cat([pad, gamma])),
+        )
 
     def log_onehot(self, tokens: Tensor) -> Tensor:
         """Log of the one-hot vectors [B, K + 1, L], zero as 1e-30."""
-        return nn.functional.one_hot(tokens, self.n_codes + 1).permute(0, 2, 1).float().clamp(min=1e-30).log()
+        return (
+            nn.functional.one_hot(tokens, self.n_codes + 1)
+            .permute(0, 2, 1)
+            .float()
+            .clamp(min=1e-30)
+            .log()
+        )
 
     def transition(self, table: tuple[Tensor, ...], log_x: Tensor, t: Tensor) -> Tensor:
-        """Log probabilities after a transition of `table` at t, from log probabilities [B, K + 1, L]."""
+        """Log probabilities after a transition of `table` at t, from log probabilities [B, K + 1,
+        L].
+        """
         keep, uniform, mask, not_mask = (part[t][:, None, None] for part in table)
-        return torch.cat([log_add_exp(log_x[:, :-1] + keep, uniform), log_add_exp(log_x[:, -1:] + not_mask, mask)], 1)
+        return torch.cat(
+            [
+                log_add_exp(log_x[:, :-1] + keep, uniform),
+                log_add_exp(log_x[:, -1:] + not_mask, mask),
+            ],
+            1,
+        )
 
     def q_sample(self, x_0: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
         """The log one-hot x_t by the Gumbel trick over all K + 1 states."""
@@ -145,7 +180,9 @@ class TextbookDiffusion:
         log_qt = ~is_mask * log_qt + is_mask * from_mask
 
         one_step = torch.cat([self.transition(self.one_step, log_x_t, t)[:, :-1], tiny], 1)
-        from_mask = torch.cat([self.one_step[2][t][:, None, None].expand(-1, self.n_codes, zero.shape[2]), zero], 1)
+        from_mask = torch.cat(
+            [self.one_step[2][t][:, None, None].expand(-1, self.n_codes, zero.shape[2]), zero], 1
+        )
         one_step = ~is_mask * one_step + is_mask * from_mask
 
         u = torch.cat([log_x_0[:, :-1] - log_qt, tiny], 1)
@@ -157,22 +194,46 @@ class TextbookDiffusion:
         divergence = kl(self.posterior(log_z_0, log_x_t, t), model)
         return torch.where(t == 1, -(log_z_0.exp() * model).sum((1, 2)), divergence)
 
-    def loss(self, logits: Tensor, x_0: Tensor, log_x_t: Tensor, t: Tensor, negatives: Tensor, contrast: str):
-        """Losses by name: [B] of the positive, and [B, N] of negatives at the positive's x_t (`step` or `sample`)."""
+    def loss(
+        self,
+        logits: Tensor,
+        x_0: Tensor,
+        log_x_t: Tensor,
+        t: Tensor,
+        negatives: Tensor,
+        contrast: str,
+    ):
+        """Losses by name: [B] of the positive, and [B, N] of negatives at the positive's x_t
+        (`step` or `sample`).
+        """
         log_p = self.predict(logits)
         model = self.posterior(log_p, log_x_t, t)
         log_x_0 = self.log_onehot(x_0)
-        losses = {"step": self.step_loss(log_x_0, model, log_x_t, t), "sample": kl(log_x_0[:, :-1], log_p[:, :-1])}
+        losses = {
+            "step": self.step_loss(log_x_0, model, log_x_t, t),
+            "sample": kl(log_x_0[:, :-1], log_p[:, :-1]),
+        }
         if contrast != "vanilla":
             costs = []
             for z_0 in negatives.unbind(1):
                 log_z_0 = self.log_onehot(z_0)
                 by_step = contrast == "step"
-                costs.append(self.step_loss(log_z_0, model, log_x_t, t) if by_step else kl(log_z_0[:, :-1], log_p[:, :-1]))
+                costs.append(
+                    self.step_loss(log_z_0, model, log_x_t, t)
+                    if by_step
+                    else kl(log_z_0[:, :-1], log_p[:, :-1])
+                )
             losses["negative"] = torch.stack(costs, 1)
         return losses
 
-    def reverse(self, logits: Tensor, log_x_t: Tensor, t: Tensor, truncation: float, generator: torch.Generator) -> Tensor:
+    def reverse(
+        self,
+        logits: Tensor,
+        log_x_t: Tensor,
+        t: Tensor,
+        truncation: float,
+        generator: torch.Generator,
+    ) -> Tensor:
         """The log one-hot x_{t-1}: sort, truncate, posterior, Gumbel."""
         log_p = self.predict(logits)
         ranked, order = log_p.sort(dim=1, descending=True)
@@ -210,7 +271,9 @@ def _copy(layer: nn.Module) -> nn.Module:
         case nn.LayerNorm():
             copy = nn.LayerNorm(layer.normalized_shape, device=layer.weight.device)
         case nn.Conv2d():
-            copy = nn.Conv2d(layer.in_channels, layer.out_channels, layer.kernel_size, padding=layer.padding)
+            copy = nn.Conv2d(
+                layer.in_channels, layer.out_channels, layer.kernel_size, padding=layer.padding
+            )
             copy = copy.to(layer.weight.device)
     copy.load_state_dict(layer.state_dict())
     return copy

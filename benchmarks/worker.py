@@ -1,4 +1,6 @@
-"""A side of a comparison in a process of its own, as its users run it: neither inherits the other's memory."""
+"""A side of a comparison in a process of its own, as its users run it: neither inherits the other's
+memory.
+"""
 
 from collections.abc import Callable
 from multiprocessing import get_context
@@ -7,16 +9,18 @@ from multiprocessing.connection import Connection
 import torch
 
 from benchmarks.measure import Clock, peak_memory, seconds_of
-from pipeline.runtime import Mistake, keep_memory
+from pipeline.runtime.cpu import keep_memory
+from pipeline.runtime.errors import UserError
 
 Make = Callable[[], dict[str, Callable[[], object]]]
 
 
 class Worker:
-    """A process that makes some runs and takes a turn at one of them when asked; a context manager, at whose end it stops.
+    """A process that makes some runs and takes a turn at one of them when asked; a context manager,
+    at whose end it stops.
 
-    `make` returns the runs by their names and must be picklable; `keeps` says whether the process keeps the memory that it
-    frees, as our stages do.
+    `make` returns the runs by their names and must be picklable; `keeps` says whether the process
+    keeps the memory that it frees, as our stages do.
     """
 
     def __init__(self, make: Make, keeps: bool, device: torch.device, clock: Clock) -> None:
@@ -48,14 +52,22 @@ class Worker:
         except (EOFError, ConnectionError):
             self.process.join()
             code = f"{self.process.exitcode} (-9: too little memory)"
-            raise Mistake(f"The process that ran {name!r} ended with {code}; try a smaller --batch.") from None
+            raise UserError(
+                f"The process that ran {name!r} ended with {code}; try a smaller --batch."
+            ) from None
 
 
-def _serve(pipe: Connection, make: Make, keeps: bool, device: torch.device, clock: Clock, threads: int) -> None:
+def _serve(
+    pipe: Connection, make: Make, keeps: bool, device: torch.device, clock: Clock, threads: int
+) -> None:
     torch.set_num_threads(threads)
     if keeps:
         keep_memory()
     runs = make()
     while True:
         what, name = pipe.recv()
-        pipe.send(seconds_of(runs[name], device, clock) if what == "seconds" else peak_memory(runs[name], device))
+        pipe.send(
+            seconds_of(runs[name], device, clock)
+            if what == "seconds"
+            else peak_memory(runs[name], device)
+        )

@@ -1,4 +1,6 @@
-"""The command line `cdcd` (the same as `python -m stages`): every stage, and the tools around them."""
+"""The command line `cdcd` (the same as `python -m stages`): every stage, and the tools around
+them.
+"""
 
 import ast
 import errno
@@ -9,15 +11,30 @@ from pathlib import Path
 import typer
 from typer.core import TyperGroup
 
-STAGES = ("download", "extract", "codec", "tokenize", "negatives", "judge", "train", "sample", "evaluate", "report")
+STAGES = (
+    "download",
+    "extract",
+    "codec",
+    "tokenize",
+    "negatives",
+    "judge",
+    "train",
+    "sample",
+    "evaluate",
+    "report",
+)
 TOOLS = ("generate", "compare", "listen", "mos", "weights")
 
 
 class OneByOne(TyperGroup):
-    """Commands that are listed by their docstrings; of their files only the one that is called is imported."""
+    """Commands that are listed by their docstrings; of their files only the one that is called is
+    imported.
+    """
 
     def resolve_command(self, ctx: typer.Context, args: list[str]):
-        """(name, command, remaining arguments): the command itself in place of its entry in the list."""
+        """(name, command, remaining arguments): the command itself in place of its entry in the
+        list.
+        """
         name, listed, rest = super().resolve_command(ctx, args)
         return name, listed and load(name), rest
 
@@ -33,16 +50,22 @@ def load(name: str):
 
 
 def description(name: str) -> str:
-    """The docstring of the command of stages/NAME.py, or of the file where there are several, without importing it."""
+    """The docstring of the command of stages/NAME.py, or of the file where there are several,
+    without importing it.
+    """
     file = ast.parse((Path(__file__).parent / f"{name}.py").read_text())
-    functions = [node for node in file.body if isinstance(node, ast.FunctionDef) and node.name == name]
+    functions = [
+        node for node in file.body if isinstance(node, ast.FunctionDef) and node.name == name
+    ]
     return ast.get_docstring(functions[0] if functions else file)
 
 
 app = typer.Typer(
     cls=OneByOne,
-    help="Discrete contrastive diffusion: music for dances, pictures for captions and classes. "
-    "`dvc repro` runs the stages in their order; each command below runs one of them.",
+    help=(
+        "Discrete contrastive diffusion: music for dances, pictures for captions and classes. "
+        "`dvc repro` runs the stages in their order; each command below runs one of them."
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -52,18 +75,24 @@ for command in (*STAGES, *TOOLS):
 
 
 def main() -> None:
-    """Runs the command line; a Mistake ends with its sentence and exit code 1, a wrong command with 2."""
+    """Runs the command line; a UserError ends with its sentence and exit code 1, a wrong command
+    with 2.
+    """
     try:
         app()
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         where = error.filename or "while writing"
-        sys.exit(f"Error: no space left on the disk ({where}); free some, then run the command again.")
+        sys.exit(
+            f"Error: no space left on the disk ({where}); free some, then run the command again."
+        )
     except Exception as error:
-        from pipeline.runtime import Mistake  # brings torch, which the list of commands does without
+        from pipeline.runtime.errors import (
+            UserError,  # brings torch, which the list of commands does without
+        )
 
-        if not isinstance(error, Mistake):
+        if not isinstance(error, UserError):
             raise
         sys.exit(f"Error: {error}")
 

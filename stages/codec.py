@@ -2,9 +2,10 @@
 
 from pipeline.codecs.recipes import make_picture_codec, make_sound_codec
 from pipeline.codecs.reconstruction import judge_reconstructions
-from pipeline.history import write_history
-from pipeline.runtime import atomic, fingerprint, scratch, sha256_file, write_json
-from pipeline.weights import weights_file
+from pipeline.runtime.files import atomic, sha256_file, write_json
+from pipeline.runtime.scratch import fingerprint, scratch
+from pipeline.storage.weights import weights_file
+from pipeline.training.history import write_history
 from stages.config import DanceToMusic, DatasetArgument, read_dataset
 from stages.content import open_content
 from stages.paths import CODEC_FILE, Paths, code
@@ -15,9 +16,9 @@ UNVALIDATED = 64  # training rows that stand in where a data set has no validati
 def codec(dataset: DatasetArgument) -> None:
     """Train, fine-tune or fetch the codec of a data set.
 
-    In: data/DATASET/raw, and the weights that DATASET.codec.weights names, if any. Out: data/DATASET/codec with
-    codec.safetensors, history.csv (the training curve) and quality.json (reconstruction error and codebook use on the
-    validation split).
+    In: data/DATASET/raw, and the weights that DATASET.codec.weights names, if any. Out:
+    data/DATASET/codec with codec.safetensors, history.csv (the training curve) and quality.json
+    (reconstruction error and codebook use on the validation split).
 
     Example: cdcd codec toy_dance
     """
@@ -28,7 +29,9 @@ def codec(dataset: DatasetArgument) -> None:
     make = make_sound_codec if isinstance(settings, DanceToMusic) else make_picture_codec
     given = settings.codec.weights
     weights = sha256_file(weights_file(given)) if given else None
-    with scratch(fingerprint("codec", settings.codec, weights, paths.raw, *code("codecs"))) as folder:
+    with scratch(
+        fingerprint("codec", settings.codec, weights, paths.raw, *code("codecs"))
+    ) as folder:
         network, history = make(settings.codec, content, rows, folder)
         held_out = manifest.of("val")
         quality = judge_reconstructions(network, content, held_out or rows[:UNVALIDATED])
@@ -36,7 +39,13 @@ def codec(dataset: DatasetArgument) -> None:
             quality["judged_on_training_rows"] = len(rows[:UNVALIDATED])
         with atomic(paths.codec) as temporary:
             temporary.mkdir()
-            network.save(temporary / CODEC_FILE, {"weights": "trained here" if history else settings.codec.weights})
+            network.save(
+                temporary / CODEC_FILE,
+                {"weights": "trained here" if history else settings.codec.weights},
+            )
             write_history(temporary / "history.csv", history)
             write_json(temporary / "quality.json", quality)
-    print(f"{dataset}: codec ready; {', '.join(f'{name} {value:.4g}' for name, value in quality.items())}.")
+    print(
+        f"{dataset}: codec ready;"
+        f" {', '.join(f'{name} {value:.4g}' for name, value in quality.items())}."
+    )

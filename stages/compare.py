@@ -16,24 +16,41 @@ def compare(
     dataset: DatasetArgument,
     by: Annotated[
         list[str] | None,
-        typer.Option(help="A key of the data set's section, or of params.yaml's top; repeat the option. Default: contrast."),
+        typer.Option(
+            help=(
+                "A key of the data set's section, or of params.yaml's top; repeat the option."
+                " Default: contrast."
+            )
+        ),
     ] = None,
-    title: Annotated[str | None, typer.Option(help="Heading, for example 'Table 6'; it also picks the published rows.")] = None,
+    title: Annotated[
+        str | None,
+        typer.Option(help="Heading, for example 'Table 6'; it also picks the published rows."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="The folder to write.")] = REPORTS / "compare",
-    commits: Annotated[int, typer.Option(help="From how many of the last commits experiments are taken; -1: all.")] = 1,
+    commits: Annotated[
+        int, typer.Option(help="From how many of the last commits experiments are taken; -1: all.")
+    ] = 1,
 ) -> None:
-    """Compare experiments: runs that differ in the given settings and in nothing else, with their controls.
+    """Compare experiments: runs that differ in the given settings and in nothing else, with their
+    controls.
 
-    In: the experiments that DVC knows (`dvc exp show`), with their params.yaml and reports/metrics. Out: OUT/NAME.md, .csv
-    and .png. `make table6` and its like queue the runs that a table of the paper needs and end with this command.
+    In: the experiments that DVC knows (`dvc exp show`), with their params.yaml and reports/metrics.
+    Out: OUT/NAME.md, .csv and .png. `make table6` and its like queue the runs that a table of the
+    paper needs and end with this command.
 
     Example: cdcd compare toy_dance --by contrast --title "Table 6"
     """
     keys = by or ["contrast"]
     runs = collect(dataset, keys, commits)
     name = re.sub(r"\W+", "_", f"{dataset} {title or ' '.join(keys)}").lower()
-    heading = f"{title}: {dataset} by {', '.join(keys)}" if title else f"{dataset} by {', '.join(keys)}"
+    heading = (
+        f"{title}: {dataset} by {', '.join(keys)}" if title else f"{dataset} by {', '.join(keys)}"
+    )
     left_out = write_comparison(out / name, heading, dataset, keys, runs, title)
     print(f"{len(runs) - len(left_out)} runs compared in {out / name}.md, .csv and .png.")
     if left_out:
-        print(f"Left out, for they differ in other settings too: {', '.join(run.name for run in left_out)}.")
+        print(
+            "Left out, for they differ in other settings too:"
+            f" {', '.join(run.name for run in left_out)}."
+        )

@@ -1,4 +1,6 @@
-"""params.yaml as a whole: which sections a data set of each task has, and the check of every key before a stage starts."""
+"""params.yaml as a whole: which sections a data set of each task has, and the check of every key
+before a stage starts.
+"""
 
 from types import ModuleType
 from typing import Annotated, Generic, Literal, TypeVar
@@ -6,9 +8,18 @@ from typing import Annotated, Generic, Literal, TypeVar
 import typer
 
 from pipeline.codecs.recipes import PictureCodec, SoundCodec
-from pipeline.conditions.extract import ExtractDance
-from pipeline.conditions.pictures import ExtractCaptions, ExtractLabels
-from pipeline.datasets import aist, coco, cub200, digits, folder, image_folder, imagenet, tiktok, toy_dance, toy_shapes
+from pipeline.datasets import (
+    aist,
+    coco,
+    cub200,
+    digits,
+    folder,
+    image_folder,
+    imagenet,
+    tiktok,
+    toy_dance,
+    toy_shapes,
+)
 from pipeline.datasets.aist import Aist
 from pipeline.datasets.coco import Coco
 from pipeline.datasets.cub200 import Cub200
@@ -21,14 +32,16 @@ from pipeline.datasets.toy_dance import ToyDance
 from pipeline.datasets.toy_shapes import ToyShapes
 from pipeline.diffusion.contrast import parse_setting
 from pipeline.diffusion.sampler import Sampling
+from pipeline.features.extract import ExtractDance
+from pipeline.features.pictures import ExtractCaptions, ExtractLabels
 from pipeline.metrics.dance_rows import EvaluateDance
 from pipeline.metrics.genre import JudgeDance
 from pipeline.metrics.images import EvaluateImages
 from pipeline.metrics.judges import JudgeImages
 from pipeline.model.network import CaptionModel, ClassModel, DanceModel
 from pipeline.negatives import Negatives
-from pipeline.params import Section, read_yaml, validate
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import Section, read_yaml, validate
 from pipeline.training.loop import Train
 from stages.paths import PARAMS
 
@@ -44,9 +57,10 @@ class Tokenize(Section):
 class Sample(Section):
     """How samples are drawn.
 
-    `seeds`: one set of samples for each; the conditions are the test split's (and those of silent clips), at most `limit`
-    of them (null: all). `media`: so many get sound files and videos, or a picture. `noise_reduce`: spectral gating of the
-    sound files that people hear. `batch` changes the speed alone, but for rounding.
+    `seeds`: one set of samples for each; the conditions are the test split's (and those of silent
+    clips), at most `limit` of them (null: all). `media`: so many get sound files and videos, or a
+    picture. `noise_reduce`: spectral gating of the sound files that people hear. `batch` changes
+    the speed alone, but for rounding.
     """
 
     seeds: tuple[int, ...]
@@ -67,7 +81,9 @@ class Dataset(Section, Generic[D]):
 
     @property
     def media_root(self) -> str | None:
-        """Where the media of a data set lie that stay outside data/; None for those that are made here."""
+        """Where the media of a data set lie that stay outside data/; None for those that are made
+        here.
+        """
         root = getattr(self.download, "media_root", None)
         return None if root is None else str(root)
 
@@ -141,20 +157,29 @@ MODULES: dict[str, ModuleType] = {
 }
 
 DatasetArgument = Annotated[
-    str, typer.Argument(metavar="DATASET", help=f"A section of params.yaml: {', '.join(MODULES)}.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="DATASET",
+        help=f"A section of params.yaml: {', '.join(MODULES)}.",
+        show_default=False,
+    ),
 ]
 
 
 def read_params() -> Params:
-    """params.yaml, checked as a whole; raises Mistake that names the first wrong keys."""
+    """params.yaml, checked as a whole; raises UserError that names the first wrong keys."""
     content = read_yaml(PARAMS)
     params = validate(Params, content, "")
     parse_setting(params.contrast)
     for name in params.datasets:
         if name not in MODULES:
-            raise Mistake(f"params.yaml: datasets lists {name!r}, which is none of {', '.join(MODULES)}.")
+            raise UserError(
+                f"params.yaml: datasets lists {name!r}, which is none of {', '.join(MODULES)}."
+            )
         if getattr(params, name) is None:
-            raise Mistake(f"params.yaml: datasets lists {name!r}, but there is no section {name!r}.")
+            raise UserError(
+                f"params.yaml: datasets lists {name!r}, but there is no section {name!r}."
+            )
     return params
 
 
@@ -162,9 +187,13 @@ def read_dataset(name: str) -> Dataset:
     """The section of one data set, after all of params.yaml has been checked."""
     params = read_params()
     if name not in MODULES:
-        raise Mistake(f"{name!r} is not a data set; params.yaml has sections for {', '.join(MODULES)}.")
+        raise UserError(
+            f"{name!r} is not a data set; params.yaml has sections for {', '.join(MODULES)}."
+        )
     if getattr(params, name) is None:
-        raise Mistake(f"params.yaml has no section {name!r}; restore it from the repository's version.")
+        raise UserError(
+            f"params.yaml has no section {name!r}; restore it from the repository's version."
+        )
     return getattr(params, name)
 
 

@@ -1,12 +1,15 @@
-"""The signal side of a task: how its clips or pictures are read, and with which codec they become tokens."""
+"""The signal side of a task: how its clips or pictures are read, and with which codec they become
+tokens.
+"""
 
 from pathlib import Path
 
 from pipeline.codecs.jukebox import JukeboxVQVAE
 from pipeline.codecs.vqgan import VQGAN
-from pipeline.content import Pictures, Sound
-from pipeline.manifest import Manifest
-from pipeline.runtime import Mistake, device
+from pipeline.media.content import Pictures, Sound
+from pipeline.runtime.device import device
+from pipeline.runtime.errors import UserError
+from pipeline.storage.manifest import Manifest
 from stages.config import DanceToMusic, Dataset
 from stages.paths import CODEC_FILE, Paths
 
@@ -16,7 +19,9 @@ Codec = JukeboxVQVAE | VQGAN
 def open_content(settings: Dataset, manifest: Manifest) -> Sound | Pictures:
     """The reader of the data set's waveforms or pictures."""
     if isinstance(settings, DanceToMusic):
-        return Sound(manifest, settings.codec.sample_rate, settings.clip_seconds, settings.codec.peak)
+        return Sound(
+            manifest, settings.codec.sample_rate, settings.clip_seconds, settings.codec.peak
+        )
     return Pictures(manifest, settings.codec.image_size)
 
 
@@ -24,7 +29,7 @@ def open_codec(settings: Dataset, paths: Paths) -> Codec:
     """The data set's codec, on the accelerator if there is one."""
     path = paths.codec / CODEC_FILE
     if not path.exists():
-        raise Mistake(f"{path} does not exist; run `cdcd codec {paths.dataset}` first.")
+        raise UserError(f"{path} does not exist; run `cdcd codec {paths.dataset}` first.")
     kind = JukeboxVQVAE if isinstance(settings, DanceToMusic) else VQGAN
     return kind.load(path).to(device())
 
@@ -38,7 +43,9 @@ def token_grid(settings: Dataset, length: int) -> tuple[int, int]:
 
 
 def checked(path: Path, stage: str, dataset: str) -> Path:
-    """`path`; raises Mistake naming the stage that makes it when it is missing."""
+    """`path`; raises UserError naming the stage that makes it when it is missing."""
     if not path.exists():
-        raise Mistake(f"{path} does not exist; run `cdcd {stage} {dataset}` (or `dvc repro`) first.")
+        raise UserError(
+            f"{path} does not exist; run `cdcd {stage} {dataset}` (or `dvc repro`) first."
+        )
     return path

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.datasets.listing import verify_listing
-from pipeline.runtime import atomic
+from pipeline.runtime.files import atomic
 from stages.config import MODULES, DatasetArgument, read_dataset
 from stages.paths import Paths
 
@@ -16,12 +16,16 @@ SHOWN = 5  # of the files left out, on the terminal; skipped.csv holds all
 
 def download(
     dataset: DatasetArgument,
-    check: Annotated[bool, typer.Option("--check", help="Only say what is there and what is missing; change nothing.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Only say what is there and what is missing; change nothing."),
+    ] = False,
 ) -> None:
     """Bring a data set to media and one manifest.
 
-    In: DATASET.download of params.yaml (an embedded data set is drawn from its seed; the others are read from the folder
-    or address named there). Out: data/DATASET/raw with manifest.csv, and skipped.csv with what was left out and why.
+    In: DATASET.download of params.yaml (an embedded data set is drawn from its seed; the others are
+    read from the folder or address named there). Out: data/DATASET/raw with manifest.csv, and
+    skipped.csv with what was left out and why.
 
     Example: cdcd download toy_dance
     """
@@ -41,6 +45,8 @@ def download(
         print(f"{dataset}: left out: {file}: {reason.removesuffix('.')}.")
     manifest = paths.manifest(settings.media_root)
     counts = ", ".join(
-        f"{len(manifest.of(split))} {split}" for split in ("train", "val", "test", "infer") if manifest.of(split)
+        f"{len(manifest.of(split))} {split}"
+        for split in ("train", "val", "test", "infer")
+        if manifest.of(split)
     )
     print(f"{dataset}: {counts}; {len(skipped)} files left out ({paths.raw / 'skipped.csv'}).")

@@ -14,9 +14,17 @@ from pipeline.metrics.judges import load_judge
 from pipeline.metrics.results import Evaluation, write_evaluation
 from pipeline.reporting.examples import copy_curves, write_dance_examples
 from pipeline.reporting.image_examples import write_image_examples
-from pipeline.runtime import atomic, device, read_json
-from pipeline.store import Store
-from stages.config import CaptionToImage, ClassToImage, DanceToMusic, Dataset, DatasetArgument, read_dataset
+from pipeline.runtime.device import device
+from pipeline.runtime.files import atomic, read_json
+from pipeline.storage.store import Store
+from stages.config import (
+    CaptionToImage,
+    ClassToImage,
+    DanceToMusic,
+    Dataset,
+    DatasetArgument,
+    read_dataset,
+)
 from stages.content import Codec, open_codec, open_content
 from stages.paths import Paths
 
@@ -24,9 +32,10 @@ from stages.paths import Paths
 def evaluate(dataset: DatasetArgument) -> None:
     """Measure the samples of a data set beside its controls.
 
-    In: the samples, tokens, conditions, codec, judge and media of data/DATASET, and DATASET.evaluate of params.yaml. Out:
-    reports/metrics/DATASET (table.csv: one line a row and metric; clips.csv: clip by clip; metrics.json for `dvc metrics`;
-    remarks.json: what it rests on) and reports/examples/DATASET (what the page shows).
+    In: the samples, tokens, conditions, codec, judge and media of data/DATASET, and
+    DATASET.evaluate of params.yaml. Out: reports/metrics/DATASET (table.csv: one line a row and
+    metric; clips.csv: clip by clip; metrics.json for `dvc metrics`; remarks.json: what it rests on)
+    and reports/examples/DATASET (what the page shows).
 
     Example: cdcd evaluate toy_dance
     """
@@ -37,20 +46,31 @@ def evaluate(dataset: DatasetArgument) -> None:
             evaluation = _dance(settings, paths, examples)
         else:
             evaluation = _pictures(settings, paths, examples)
-        evaluation = replace(evaluation, remarks={**evaluation.remarks, **_settings(settings, paths)})
+        evaluation = replace(
+            evaluation, remarks={**evaluation.remarks, **_settings(settings, paths)}
+        )
         copy_curves(examples, model=paths.model / "history.csv", codec=paths.codec / "history.csv")
         write_evaluation(evaluation, paths.metrics)
     for result in evaluation.results:
         if result.row in ("model", "model_shuffled"):
-            print(f"{dataset}: {result.row:15} {result.metric:18} {result.protocol:8} {result.mean:8.2f}")
+            print(
+                f"{dataset}: {result.row:15} {result.metric:18} {result.protocol:8}"
+                f" {result.mean:8.2f}"
+            )
     print(f"{dataset}: all rows are in {paths.metrics / 'table.csv'}.")
 
 
 def _settings(settings: Dataset, paths: Paths) -> dict[str, object]:
     """The settings without which the figures cannot be read."""
-    about, train, drawn = read_json(paths.model / "about.json"), settings.train, settings.sample.sampling
+    about, train, drawn = (
+        read_json(paths.model / "about.json"),
+        settings.train,
+        settings.sample.sampling,
+    )
     kinds = {term.kind for term in parse_setting(about["contrast"])}
-    contrast = train.contrast.model_dump(mode="json", include={"form", "contrastive_steps", *(f"{k}_weight" for k in kinds)})
+    contrast = train.contrast.model_dump(
+        mode="json", include={"form", "contrastive_steps", *(f"{k}_weight" for k in kinds)}
+    )
     condition = train.model.condition if isinstance(settings, DanceToMusic) else None
     return {
         "contrast": about["contrast"],
@@ -64,7 +84,11 @@ def _settings(settings: Dataset, paths: Paths) -> dict[str, object]:
         "truncation": drawn.truncation,
         "guidance": drawn.guidance,
         "order": drawn.order,
-        **({"condition": condition.condition, "genre_input": condition.genre_input} if condition else {}),
+        **(
+            {"condition": condition.condition, "genre_input": condition.genre_input}
+            if condition
+            else {}
+        ),
     }
 
 

@@ -9,56 +9,87 @@ import torch
 import typer
 
 from pipeline.codecs.jukebox import JukeboxVQVAE
-from pipeline.conditions.extract import Readers
-from pipeline.conditions.i3d import I3D
-from pipeline.conditions.i3d_source import RGB_WEIGHTS, VisualReader
-from pipeline.conditions.pose_reader import PoseReader
 from pipeline.datasets.folder import EXTENSIONS
 from pipeline.datasets.toy_dance import read_markers
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.diffusion.sampler import sample as draw
-from pipeline.manifest import Clip, Manifest
+from pipeline.features.extract import Readers
+from pipeline.features.i3d import I3D
+from pipeline.features.i3d_source import RGB_WEIGHTS, VisualReader
+from pipeline.features.pose_reader import PoseReader
 from pipeline.media.audio import reduce_noise, write_wav
 from pipeline.media.video import mux_sound, probe
 from pipeline.model.network import Network, load_model
-from pipeline.runtime import Mistake, device, keep_memory, progress, torch_generator
+from pipeline.runtime.cpu import keep_memory
+from pipeline.runtime.device import device
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import progress
+from pipeline.runtime.seeds import torch_generator
+from pipeline.storage.manifest import Clip, Manifest
 from stages.config import DanceToMusic, read_dataset
 from stages.content import checked, open_codec
 from stages.paths import MODEL_FILE, Paths
 
-OVERLAP = 0.5  # of a window, whose tokens are given to the next one: the music goes on instead of starting anew
+# of a window, whose tokens are given to the next one: the music goes on instead of starting anew
+OVERLAP = 0.5
 
 
 def generate(
-    videos: Annotated[Path, typer.Argument(help="A video file, or a folder of them.", show_default=False)],
+    videos: Annotated[
+        Path, typer.Argument(help="A video file, or a folder of them.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("generated"),
     dataset: Annotated[
-        str, typer.Option(help="Whose model plays: a dance section of params.yaml that was trained.")
+        str,
+        typer.Option(help="Whose model plays: a dance section of params.yaml that was trained."),
     ] = "toy_dance",
     pose: Annotated[
-        str, typer.Option(help="Who reads the dancer: movenet, keypoint_rcnn, or markers (clips of the toy).")
+        str,
+        typer.Option(
+            help="Who reads the dancer: movenet, keypoint_rcnn, or markers (clips of the toy)."
+        ),
     ] = "movenet",
     weights: Annotated[
-        str | None, typer.Option(help="Weights of that reader: a name of `cdcd weights list` or a path. Default: its own name.")
+        str | None,
+        typer.Option(
+            help=(
+                "Weights of that reader: a name of `cdcd weights list` or a path. Default: its own"
+                " name."
+            )
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed plays something else.")] = 0,
     clean: Annotated[bool, typer.Option(help="Spectral noise reduction of the sound.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace results of an earlier run in OUT.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace results of an earlier run in OUT.")
+    ] = False,
 ) -> None:
     """Make music for your own dance clips.
 
-    In: clips that last at least one window of the model, at any frame rate, portrait or landscape, with sound or without (it
-    is not listened to); and extractor, codec and model of data/DATASET. Longer clips are played in overlapping windows that
-    continue one another. Out: OUT/NAME.mp4, the clip under its new music, and NAME.wav; your own clips are never written over,
-    and other files that are there already only with --force.
+    In: clips that last at least one window of the model, at any frame rate, portrait or landscape,
+    with sound or without (it is not listened to); and extractor, codec and model of data/DATASET.
+    Longer clips are played in overlapping windows that continue one another. Out: OUT/NAME.mp4, the
+    clip under its new music, and NAME.wav; your own clips are never written over, and other files
+    that are there already only with --force.
 
     Example: cdcd generate holiday.mp4 --weights movenet_lightning.tflite
     """
-    files = [videos] if videos.is_file() else sorted(file for file in videos.rglob("*") if file.suffix.lower() in EXTENSIONS)
+    files = (
+        [videos]
+        if videos.is_file()
+        else sorted(file for file in videos.rglob("*") if file.suffix.lower() in EXTENSIONS)
+    )
     if not files:
-        raise Mistake(f"{videos} is not a video and no folder with videos ({', '.join(EXTENSIONS)}).")
-    names = [file.stem if videos.is_file() else "_".join(file.relative_to(videos).with_suffix("").parts) for file in files]
-    check_targets(files, [out / f"{name}{ending}" for name in names for ending in (".mp4", ".wav")], force)
+        raise UserError(
+            f"{videos} is not a video and no folder with videos ({', '.join(EXTENSIONS)})."
+        )
+    names = [
+        file.stem if videos.is_file() else "_".join(file.relative_to(videos).with_suffix("").parts)
+        for file in files
+    ]
+    check_targets(
+        files, [out / f"{name}{ending}" for name in names for ending in (".mp4", ".wav")], force
+    )
     keep_memory()
     player = Player(dataset, pose, weights)
     skipped = []
@@ -68,36 +99,51 @@ def generate(
             sound = reduce_noise(waveform, player.codec.sample_rate) if clean else waveform
             write_wav(out / f"{name}.wav", sound, player.codec.sample_rate)
             mux_sound(file, out / f"{name}.mp4", sound, player.codec.sample_rate)
-            print(f"{file}: {len(waveform) / player.codec.sample_rate:.1f} s of music in {out / name}.mp4")
-        except Mistake as mistake:
+            print(
+                f"{file}: {len(waveform) / player.codec.sample_rate:.1f} s of music in"
+                f" {out / name}.mp4"
+            )
+        except UserError as mistake:
             skipped.append(f"{file} left out: {mistake}")
     print("\n".join(skipped))
     if len(skipped) == len(files):
-        raise Mistake(f"None of {len(files)} videos could be used; the reasons stand above.")
+        raise UserError(f"None of {len(files)} videos could be used; the reasons stand above.")
 
 
 def check_targets(inputs: list[Path], targets: list[Path], force: bool) -> None:
-    """Raises Mistake, before any work, where a target is an input, stands already (without `force`), or cannot be written.
+    """Raises UserError, before any work, where a target is an input, stands already (without
+    `force`), or cannot be written.
 
     Makes the folder of the targets; an input is recognised through links and whatever its name.
     """
     folder = targets[0].parent
     for target in targets:
         if target.exists() and any(target.samefile(file) for file in inputs):
-            raise Mistake(f"{target} is one of your clips and would be written over; choose another folder with --out.")
+            raise UserError(
+                f"{target} is one of your clips and would be written over; choose another folder"
+                " with --out."
+            )
     if len(set(targets)) < len(targets):
         twice = next(target for target in targets if targets.count(target) > 1)
-        raise Mistake(f"Two of the clips would both become {twice}; rename one of them, or give them one after the other.")
+        raise UserError(
+            f"Two of the clips would both become {twice}; rename one of them, or give them one"
+            " after the other."
+        )
     present = [target for target in targets if target.exists()]
     if present and not force:
         others = f" and {len(present) - 1} more" if len(present) > 1 else ""
-        raise Mistake(f"{present[0]}{others} exist already; choose another folder with --out, or --force to replace them.")
+        raise UserError(
+            f"{present[0]}{others} exist already; choose another folder with --out, or --force to"
+            " replace them."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise Mistake(f"--out {folder} cannot be written to ({error.strerror}); choose another folder.") from None
+        raise UserError(
+            f"--out {folder} cannot be written to ({error.strerror}); choose another folder."
+        ) from None
 
 
 class Player:
@@ -106,43 +152,76 @@ class Player:
     def __init__(self, dataset: str, pose: str, weights: str | None):
         settings, paths = read_dataset(dataset), Paths(dataset)
         if not isinstance(settings, DanceToMusic):
-            raise Mistake(f"{dataset} makes pictures; choose a dance section of params.yaml, such as toy_dance.")
+            raise UserError(
+                f"{dataset} makes pictures; choose a dance section of params.yaml, such as"
+                " toy_dance."
+            )
         self.settings, self.seconds = settings, settings.clip_seconds
-        self.network: Network = load_model(checked(paths.model / MODEL_FILE, "train", dataset)).to(device())
+        self.network: Network = load_model(checked(paths.model / MODEL_FILE, "train", dataset)).to(
+            device()
+        )
         if self.network.arguments["config"]["condition"]["genre_input"]:
-            raise Mistake(
-                f"The model of {dataset} was trained with genre_input: true, and a clip of yours has no genre; use another."
+            raise UserError(
+                f"The model of {dataset} was trained with genre_input: true, and a clip of yours"
+                " has no genre; use another."
             )
         self.codec: JukeboxVQVAE = open_codec(settings, paths)
-        config = settings.extract.pose.model_copy(update={"source": pose, "weights": weights or pose})
+        config = settings.extract.pose.model_copy(
+            update={"source": pose, "weights": weights or pose}
+        )
         extractor = checked(paths.extractor, "extract", dataset)
         if not (extractor / RGB_WEIGHTS).exists():
-            raise Mistake(
-                f"The model of {dataset} was trained on ready video features, which a clip of yours lacks; use one that was "
-                "trained on videos."
+            raise UserError(
+                f"The model of {dataset} was trained on ready video features, which a clip of yours"
+                " lacks; use one that was trained on videos."
             )
         visual = VisualReader(settings.extract.visual, I3D.load(extractor / RGB_WEIGHTS))
-        self.readers = Readers(PoseReader(type(config).model_validate(config.model_dump()), read_markers), visual, self.seconds)
+        self.readers = Readers(
+            PoseReader(type(config).model_validate(config.model_dump()), read_markers),
+            visual,
+            self.seconds,
+        )
 
     def play(self, file: Path, seed: int) -> np.ndarray:
-        """The waveform [T] for a whole video, window after window; raises Mistake for one that is too short or shows nobody."""
+        """The waveform [T] for a whole video, window after window; raises UserError for one that is
+        too short or shows nobody.
+        """
         duration = probe(file).duration_s
         if duration < self.seconds:
-            raise Mistake(f"it lasts {duration:.1f} s; this model plays windows of {self.seconds:g} s, so that is the least.")
-        manifest, clip = Manifest((), file.parent), Clip(file.stem, file.name, "infer", 0.0, duration)
+            raise UserError(
+                f"it lasts {duration:.1f} s; this model plays windows of {self.seconds:g} s, so"
+                " that is the least."
+            )
+        manifest, clip = (
+            Manifest((), file.parent),
+            Clip(file.stem, file.name, "infer", 0.0, duration),
+        )
         motion = self.readers.pose.read(manifest, clip, duration).motion()
         length = self.network.grid[1]
         tokens = np.zeros(0, np.int64)
         for start in progress(window_starts(duration, self.seconds), f"playing {file.name}"):
             place = round(start / self.seconds * length)
             known = torch.from_numpy(tokens[place : place + length])
-            fresh = self._window(clip, manifest, motion, start, known, torch_generator(seed, "generate", place))
+            fresh = self._window(
+                clip, manifest, motion, start, known, torch_generator(seed, "generate", place)
+            )
             tokens = np.concatenate([tokens[:place], fresh])
         with torch.inference_mode():
-            return self.codec.decode(torch.from_numpy(tokens)[None].to(device()))[0].float().cpu().numpy()
+            return (
+                self.codec.decode(torch.from_numpy(tokens)[None].to(device()))[0]
+                .float()
+                .cpu()
+                .numpy()
+            )
 
     def _window(
-        self, clip: Clip, manifest: Manifest, motion: np.ndarray, start: float, known: torch.Tensor, generator
+        self,
+        clip: Clip,
+        manifest: Manifest,
+        motion: np.ndarray,
+        start: float,
+        known: torch.Tensor,
+        generator,
     ) -> np.ndarray:
         """The tokens [L] of one window, of which those in `known` (played already) stay."""
         fps, length = self.settings.extract.pose.fps, self.network.grid[1]
@@ -158,10 +237,24 @@ class Player:
         given[0, : len(known)] = known
         played = (torch.arange(length) < len(known))[None]
         with torch.no_grad():
-            condition = self.network.encode({name: value.to(device()) for name, value in inputs.items()})
+            condition = self.network.encode(
+                {name: value.to(device()) for name, value in inputs.items()}
+            )
             process = MaskAndReplace(self.network.n_codes, self.network.n_steps)
             sampling = self.settings.sample.sampling
-            return draw(self.network, process, condition, length, sampling, [generator], known=(given, played))[0].cpu().numpy()
+            return (
+                draw(
+                    self.network,
+                    process,
+                    condition,
+                    length,
+                    sampling,
+                    [generator],
+                    known=(given, played),
+                )[0]
+                .cpu()
+                .numpy()
+            )
 
 
 def window_starts(duration_s: float, seconds: float) -> list[float]:

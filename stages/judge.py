@@ -5,8 +5,9 @@ import torch
 
 from pipeline.metrics.genre import build_gallery
 from pipeline.metrics.judges import build_judge
-from pipeline.runtime import device, in_batches
-from pipeline.store import Store
+from pipeline.runtime.device import device
+from pipeline.runtime.progress import in_batches
+from pipeline.storage.store import Store
 from stages.config import DanceToMusic, DatasetArgument, read_dataset
 from stages.content import Codec, open_codec
 from stages.paths import Paths
@@ -17,9 +18,10 @@ DECODE_BATCH = 16
 def judge(dataset: DatasetArgument) -> None:
     """Make the judge of a data set: it does not depend on `contrast`, and sees no sample.
 
-    In: data/DATASET/raw; for dances also codec and tokens.h5. Out: data/DATASET/judge: for dances the embeddings of the
-    training music after the codec (a gallery for genre retrieval), for pictures a classifier or an image-text matcher
-    trained on real pictures, or the published networks that DATASET.judge names; with their own held-out accuracy.
+    In: data/DATASET/raw; for dances also codec and tokens.h5. Out: data/DATASET/judge: for dances
+    the embeddings of the training music after the codec (a gallery for genre retrieval), for
+    pictures a classifier or an image-text matcher trained on real pictures, or the published
+    networks that DATASET.judge names; with their own held-out accuracy.
 
     Example: cdcd judge digits
     """
@@ -28,18 +30,26 @@ def judge(dataset: DatasetArgument) -> None:
     if not isinstance(settings, DanceToMusic):
         facts = build_judge(settings.judge, manifest, paths.raw, paths.judge)
         for split, found in facts.get("held_out", {}).items():
-            print(f"{dataset}: the judge on real pictures of {split}:", ", ".join(f"{key} {found[key]:.4g}" for key in found))
+            print(
+                f"{dataset}: the judge on real pictures of {split}:",
+                ", ".join(f"{key} {found[key]:.4g}" for key in found),
+            )
         return
     tokens, codec = Store(paths.tokens, "tokens"), open_codec(settings, paths)
     known = set(tokens.ids)
-    heard = {split: [row for row in manifest.of(split) if manifest.clips[row].id in known] for split in ("train", "val")}
+    heard = {
+        split: [row for row in manifest.of(split) if manifest.clips[row].id in known]
+        for split in ("train", "val")
+    }
 
     def reconstructions(rows: list[int]):
         for batch in in_batches(rows, DECODE_BATCH):
             codes = tokens["tokens"][tokens.rows_of([manifest.clips[row].id for row in batch])]
             yield from decode(codec, codes)
 
-    genres = {split: [manifest.clips[row].genre or "" for row in rows] for split, rows in heard.items()}
+    genres = {
+        split: [manifest.clips[row].genre or "" for row in rows] for split, rows in heard.items()
+    }
     accuracy = build_gallery(
         paths.judge,
         settings.judge,
@@ -50,10 +60,18 @@ def judge(dataset: DatasetArgument) -> None:
         codec.sample_rate,
     )
     if accuracy is not None:
-        print(f"{dataset}: the judge finds the genre of {accuracy:.1f} % of {len(heard['val'])} held-out clips.")
+        print(
+            f"{dataset}: the judge finds the genre of {accuracy:.1f} % of {len(heard['val'])}"
+            " held-out clips."
+        )
 
 
 def decode(codec: Codec, codes: np.ndarray) -> np.ndarray:
     """Waveforms [B, T] of codes [B, L]."""
     with torch.inference_mode():
-        return codec.decode(torch.from_numpy(codes.astype(np.int64)).to(device())).float().cpu().numpy()
+        return (
+            codec.decode(torch.from_numpy(codes.astype(np.int64)).to(device()))
+            .float()
+            .cpu()
+            .numpy()
+        )

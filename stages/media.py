@@ -1,14 +1,17 @@
-"""Samples as files that people hear and see: wav and video for dances, pictures for captions and classes."""
+"""Samples as files that people hear and see: wav and video for dances, pictures for captions and
+classes.
+"""
 
 import numpy as np
 import torch
 from PIL import Image
 
-from pipeline.manifest import Manifest
 from pipeline.media.audio import reduce_noise, write_wav
 from pipeline.media.video import EXTENSIONS, write_clip
-from pipeline.runtime import atomic, device
-from pipeline.store import Store
+from pipeline.runtime.device import device
+from pipeline.runtime.files import atomic
+from pipeline.storage.manifest import Manifest
+from pipeline.storage.store import Store
 from stages.config import DanceToMusic, Dataset
 from stages.content import Codec
 from stages.paths import Paths
@@ -17,7 +20,9 @@ SHORT_SIDE = 360  # pixels of the videos that people look at
 
 
 def write_media(settings: Dataset, paths: Paths, manifest: Manifest, codec: Codec) -> int:
-    """Writes the first seed's samples of the first `sample.media` rows below samples/media; returns how many."""
+    """Writes the first seed's samples of the first `sample.media` rows below samples/media; returns
+    how many.
+    """
     store = Store(paths.samples / "samples.h5", "samples")
     clips = {clip.id: clip for clip in manifest.clips}
     count = min(settings.sample.media, len(store))
@@ -27,13 +32,29 @@ def write_media(settings: Dataset, paths: Paths, manifest: Manifest, codec: Code
         clip, stem = clips[store.ids[row]], paths.samples / "media" / store.ids[row]
         stem.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(settings, DanceToMusic):
-            waveform = reduce_noise(content, codec.sample_rate) if settings.sample.noise_reduce else content
+            waveform = (
+                reduce_noise(content, codec.sample_rate)
+                if settings.sample.noise_reduce
+                else content
+            )
             write_wav(stem.with_name(f"{stem.name}.wav"), waveform, codec.sample_rate)
-            if (source := manifest.file(clip)).suffix.lower() in EXTENSIONS:  # ready features come without pictures
+            if (
+                source := manifest.file(clip)
+            ).suffix.lower() in EXTENSIONS:  # ready features come without pictures
                 film = stem.with_name(f"{stem.name}.mp4")
                 seconds = len(waveform) / codec.sample_rate
-                write_clip(source, film, clip.start_s or 0.0, seconds, waveform, codec.sample_rate, SHORT_SIDE)
+                write_clip(
+                    source,
+                    film,
+                    clip.start_s or 0.0,
+                    seconds,
+                    waveform,
+                    codec.sample_rate,
+                    SHORT_SIDE,
+                )
         else:
             with atomic(stem.with_name(f"{stem.name}.png")) as temporary:
-                Image.fromarray((content.transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)).save(temporary, "PNG")
+                Image.fromarray(
+                    (content.transpose(1, 2, 0) * 255).round().clip(0, 255).astype(np.uint8)
+                ).save(temporary, "PNG")
     return count

@@ -1,10 +1,12 @@
-"""Where everything of a data set lies, relative to the folder that holds params.yaml and dvc.yaml."""
+"""Where everything of a data set lies, relative to the folder that holds params.yaml and
+dvc.yaml.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import pipeline
-from pipeline.manifest import Manifest, read_manifest
+from pipeline.storage.manifest import Manifest, read_manifest
 
 PARAMS = Path("params.yaml")
 REPORTS = Path("reports")
@@ -84,5 +86,7 @@ class Paths:
 
 
 def code(*packages: str) -> list[Path]:
-    """Where the named packages of `pipeline` lie, for fingerprints: unfinished work of other code is not resumed."""
+    """Where the named packages of `pipeline` lie, for fingerprints: unfinished work of other code
+    is not resumed.
+    """
     return [Path(pipeline.__file__).parent / package for package in packages]

@@ -1,28 +1,26 @@
-"""Stage `sample`: what the model makes of conditions it never saw. It reads conditions and model; content it cannot get."""
+"""Stage `sample`: what the model makes of conditions it never saw. It reads conditions and model;
+content it cannot get.
+"""
 
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from pipeline.conditions.inputs import condition_inputs
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.diffusion.sampler import sample as draw
-from pipeline.manifest import Manifest
 from pipeline.model.network import Network, load_model
 from pipeline.negatives import inter_rows
-from pipeline.runtime import (
-    Mistake,
-    device,
-    fingerprint,
-    in_batches,
-    keep_memory,
-    scratch,
-    sha256_file,
-    shards,
-    torch_generator,
-)
-from pipeline.store import Store, write_store
+from pipeline.runtime.cpu import keep_memory
+from pipeline.runtime.device import device
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import sha256_file
+from pipeline.runtime.progress import in_batches
+from pipeline.runtime.scratch import fingerprint, scratch, shards
+from pipeline.runtime.seeds import torch_generator
+from pipeline.storage.conditions import condition_inputs
+from pipeline.storage.manifest import Manifest
+from pipeline.storage.store import Store, write_store
 from stages.config import DatasetArgument, Sample, read_dataset
 from stages.content import open_codec
 from stages.media import write_media
@@ -32,19 +30,24 @@ from stages.paths import MODEL_FILE, Paths, code
 def sample(dataset: DatasetArgument) -> None:
     """Draw samples for the conditions of the test split, and of silent clips, from the full mask.
 
-    In: data/DATASET/conditions.h5, model and codec, and of raw the manifest and the frames of the videos to write. The true
-    content is no input: tokens.h5 is never opened here. Out: data/DATASET/samples with samples.h5 (`tokens` for each seed;
-    `shuffled`: the same under another clip's condition) and media to hear or see.
+    In: data/DATASET/conditions.h5, model and codec, and of raw the manifest and the frames of the
+    videos to write. The true content is no input: tokens.h5 is never opened here. Out:
+    data/DATASET/samples with samples.h5 (`tokens` for each seed; `shuffled`: the same under another
+    clip's condition) and media to hear or see.
 
     Example: cdcd sample toy_dance
     """
     keep_memory()
     settings, paths = read_dataset(dataset), Paths(dataset)
-    manifest, conditions = paths.manifest(settings.media_root), Store(paths.conditions, "conditions")
+    manifest, conditions = (
+        paths.manifest(settings.media_root),
+        Store(paths.conditions, "conditions"),
+    )
     network = load_model(paths.model / MODEL_FILE)
     if network.provenance["conditions"] != conditions.provenance:
-        raise Mistake(
-            f"{paths.model} was trained on other conditions than {paths.conditions} holds; run `cdcd train {dataset}`."
+        raise UserError(
+            f"{paths.model} was trained on other conditions than {paths.conditions} holds; run"
+            f" `cdcd train {dataset}`."
         )
     network = network.to(device())
     config, rows = settings.sample, rows_to_sample(manifest, conditions, settings.sample.limit)
@@ -57,9 +60,15 @@ def sample(dataset: DatasetArgument) -> None:
         for batch in in_batches(list(range(len(rows))), config.batch)
     ]
     length = network.grid[0] * network.grid[1]
-    provenance = {**network.provenance, "model": sha256_file(paths.model / MODEL_FILE), **config.model_dump(exclude={"batch"})}
-    sources = code("diffusion", "model", "conditions", "products.py")
-    mark = fingerprint("sample", provenance, config.batch, sha256_file(paths.conditions), ids, *sources)
+    provenance = {
+        **network.provenance,
+        "model": sha256_file(paths.model / MODEL_FILE),
+        **config.model_dump(exclude={"batch"}),
+    }
+    sources = code("diffusion", "model", "runtime")
+    mark = fingerprint(
+        "sample", provenance, config.batch, sha256_file(paths.conditions), ids, *sources
+    )
     with scratch(mark) as folder:
         with write_store(paths.samples / "samples.h5", "samples", ids, provenance) as store:
             for kind in ("tokens", "shuffled"):
@@ -72,40 +81,61 @@ def sample(dataset: DatasetArgument) -> None:
                 names = ids if kind == "tokens" else partner_ids
                 numbers = conditions.rows_of([names[position] for position in batch])
                 marks = [(config.seeds[seed], kind, ids[position]) for position in batch]
-                return {"tokens": tokens_for(network, condition_inputs(conditions, numbers), config, marks)}
+                return {
+                    "tokens": tokens_for(
+                        network, condition_inputs(conditions, numbers), config, marks
+                    )
+                }
 
-            for (kind, seed, batch), shard in zip(work, shards(folder, work, generate, f"{dataset}: sampling")):
+            for (kind, seed, batch), shard in zip(
+                work, shards(folder, work, generate, f"{dataset}: sampling")
+            ):
                 store.write(kind, (slice(batch[0], batch[-1] + 1), seed), shard["tokens"])
         count = write_media(settings, paths, manifest, open_codec(settings, paths))
-    print(f"{dataset}: {len(rows)} conditions x {len(config.seeds)} seeds; {count} to hear or see in {paths.samples}.")
+    print(
+        f"{dataset}: {len(rows)} conditions x {len(config.seeds)} seeds; {count} to hear or see in"
+        f" {paths.samples}."
+    )
 
 
 def rows_to_sample(manifest: Manifest, conditions: Store, limit: int | None) -> list[int]:
-    """The manifest rows to sample for: test and infer rows that have conditions, at most `limit` of them, evenly spread."""
+    """The manifest rows to sample for: test and infer rows that have conditions, at most `limit` of
+    them, evenly spread.
+    """
     known = set(conditions.ids)
     rows = [row for row in manifest.of("test", "infer") if manifest.clips[row].id in known]
     if not rows:
-        raise Mistake("No clip of the splits test and infer has conditions, so there is nothing to sample for.")
+        raise UserError(
+            "No clip of the splits test and infer has conditions, so there is nothing to sample"
+            " for."
+        )
     if limit is None or limit >= len(rows):
         return rows
     return [rows[round(place)] for place in np.linspace(0, len(rows) - 1, limit)]
 
 
-def shuffled_partners(manifest: Manifest, conditions: Store, rows: list[int], seed: int) -> list[int]:
-    """For each row another one, of another genre (song, class, image), whose condition the shuffled control uses.
+def shuffled_partners(
+    manifest: Manifest, conditions: Store, rows: list[int], seed: int
+) -> list[int]:
+    """For each row another one, of another genre (song, class, image), whose condition the shuffled
+    control uses.
 
     Where all are of one class but have captions, another picture's caption will do.
     """
     known, clips = set(conditions.ids), list(manifest.clips)
     others = [row for row in manifest.of("val", "test", "infer") if clips[row].id in known]
-    if len({clips[row].label for row in others}) == 1 and all(clips[row].caption_file for row in others):
+    if len({clips[row].label for row in others}) == 1 and all(
+        clips[row].caption_file for row in others
+    ):
         clips = [replace(clip, label=None) for clip in clips]
     partners = dict(zip(others, inter_rows(clips, others, 1, seed)[:, 0]))
     return [int(partners[row]) for row in rows]
 
 
 def tokens_for(network: Network, inputs: dict, config: Sample, marks: list[tuple]) -> np.ndarray:
-    """Tokens [B, L] for a batch of conditions; each row's noise comes from its own mark, so batches do not matter."""
+    """Tokens [B, L] for a batch of conditions; each row's noise comes from its own mark, so batches
+    do not matter.
+    """
     place = next(network.parameters()).device
     inputs = {name: value.to(place) for name, value in inputs.items()}
     with torch.no_grad(), torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):
@@ -113,4 +143,10 @@ def tokens_for(network: Network, inputs: dict, config: Sample, marks: list[tuple
         process = MaskAndReplace(network.n_codes, network.n_steps)
         generators = [torch_generator(*mark) for mark in marks]
         length = network.grid[0] * network.grid[1]
-        return draw(network, process, condition, length, config.sampling, generators, grid=network.grid).cpu().numpy()
+        return (
+            draw(
+                network, process, condition, length, config.sampling, generators, grid=network.grid
+            )
+            .cpu()
+            .numpy()
+        )

@@ -2,8 +2,11 @@
 
 import time
 
-from pipeline.runtime import device, fingerprint, in_batches, scratch, sha256_file, shards
-from pipeline.store import write_store
+from pipeline.runtime.device import device
+from pipeline.runtime.files import sha256_file
+from pipeline.runtime.progress import in_batches
+from pipeline.runtime.scratch import fingerprint, scratch, shards
+from pipeline.storage.store import write_store
 from stages.config import DanceToMusic, DatasetArgument, read_dataset
 from stages.content import open_codec, open_content
 from stages.paths import CODEC_FILE, Paths, code
@@ -12,8 +15,8 @@ from stages.paths import CODEC_FILE, Paths, code
 def tokenize(dataset: DatasetArgument) -> None:
     """Encode every clip or picture with the codec.
 
-    In: data/DATASET/raw and codec. Out: data/DATASET/tokens.h5, one row of codes for each manifest row that has content
-    (rows of split `infer`, such as silent videos, have none).
+    In: data/DATASET/raw and codec. Out: data/DATASET/tokens.h5, one row of codes for each manifest
+    row that has content (rows of split `infer`, such as silent videos, have none).
 
     Example: cdcd tokenize toy_dance
     """
@@ -27,7 +30,11 @@ def tokenize(dataset: DatasetArgument) -> None:
     started, batches = time.perf_counter(), in_batches(rows, settings.tokenize.batch)
     ids = [manifest.clips[row].id for row in rows]
     with (
-        scratch(fingerprint("tokens", settings.tokenize, settings.codec, provenance, paths.raw, *code("codecs"))) as folder,
+        scratch(
+            fingerprint(
+                "tokens", settings.tokenize, settings.codec, provenance, paths.raw, *code("codecs")
+            )
+        ) as folder,
         write_store(paths.tokens, "tokens", ids, provenance) as store,
     ):
 
@@ -42,4 +49,7 @@ def tokenize(dataset: DatasetArgument) -> None:
             store.write("tokens", slice(first, first + len(tokens)), tokens)
             first += len(tokens)
     seconds = time.perf_counter() - started
-    print(f"{dataset}: {len(rows)} rows of {tokens.shape[1]} codes; {len(rows) / seconds:.1f} a second.")
+    print(
+        f"{dataset}: {len(rows)} rows of {tokens.shape[1]} codes; {len(rows) / seconds:.1f} a"
+        " second."
+    )

@@ -3,14 +3,25 @@
 from contextlib import nullcontext
 from pathlib import Path
 
-from pipeline.conditions.text_encoder import TextConfig
 from pipeline.diffusion.contrast import parse_setting
-from pipeline.history import write_history
-from pipeline.model.network import CaptionInputs, ClassInputs, DanceInputs, build_network, load_model, save_model
-from pipeline.runtime import Mistake, atomic, device, fingerprint, home, keep_memory, scratch, sha256_file, write_json
-from pipeline.store import Store
+from pipeline.model.encoders.text import TextConfig
+from pipeline.model.network import (
+    CaptionInputs,
+    ClassInputs,
+    DanceInputs,
+    build_network,
+    load_model,
+    save_model,
+)
+from pipeline.runtime.cpu import keep_memory
+from pipeline.runtime.device import device
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import atomic, sha256_file, write_json
+from pipeline.runtime.scratch import fingerprint, home, scratch
+from pipeline.storage.store import Store
 from pipeline.training.batches import TrainingBatches
 from pipeline.training.distributed import process_group, wait_for_all
+from pipeline.training.history import write_history
 from pipeline.training.loop import train_network
 from stages.config import CaptionToImage, DatasetArgument, read_contrast, read_dataset
 from stages.content import token_grid
@@ -20,9 +31,10 @@ from stages.paths import MODEL_FILE, Paths, code
 def train(dataset: DatasetArgument) -> None:
     """Train the diffusion model of a data set with the `contrast` of params.yaml.
 
-    In: data/DATASET/conditions.h5, tokens.h5, negatives.h5 and the manifest in raw. Out: data/DATASET/model with
-    model.safetensors (the averaged weights), history.csv and about.json. Killed, it goes on from its last checkpoint; on
-    several GPUs, start it with `torchrun --nproc_per_node N -m stages train DATASET`.
+    In: data/DATASET/conditions.h5, tokens.h5, negatives.h5 and the manifest in raw. Out:
+    data/DATASET/model with model.safetensors (the averaged weights), history.csv and about.json.
+    Killed, it goes on from its last checkpoint; on several GPUs, start it with `torchrun
+    --nproc_per_node N -m stages train DATASET`.
 
     Example: cdcd train toy_dance
     """
@@ -35,11 +47,16 @@ def train(dataset: DatasetArgument) -> None:
     kinds = tuple(term.kind for term in parse_setting(setting))
     usable = set(tokens.ids) & set(conditions.ids)
     rows = {
-        split: [manifest.clips[row].id for row in manifest.of(split) if manifest.clips[row].id in usable]
+        split: [
+            manifest.clips[row].id for row in manifest.of(split) if manifest.clips[row].id in usable
+        ]
         for split in ("train", "val")
     }
     if not rows["train"]:
-        raise Mistake(f"{dataset}: no training clip has both conditions and tokens; see data/{dataset}/raw/skipped.csv.")
+        raise UserError(
+            f"{dataset}: no training clip has both conditions and tokens; see"
+            f" data/{dataset}/raw/skipped.csv."
+        )
     if isinstance(settings, CaptionToImage):
         check_caption_length(settings.train.model.text, conditions)
     network = build_network(
@@ -54,9 +71,12 @@ def train(dataset: DatasetArgument) -> None:
         start_from(network, Path(config.init))
     inputs = [sha256_file(path) for path in (paths.tokens, paths.conditions, paths.negatives)]
     init = sha256_file(Path(config.init)) if config.init else None
-    sources = code("diffusion", "model", "conditions", "training", "products.py")
+    sources = code("diffusion", "model", "training", "runtime")
     mark = fingerprint("train", config, setting, inputs, init, *sources)
-    with process_group() as (rank, world), scratch(mark) if rank == 0 else nullcontext(home() / "scratch" / mark) as folder:
+    with (
+        process_group() as (rank, world),
+        scratch(mark) if rank == 0 else nullcontext(home() / "scratch" / mark) as folder,
+    ):
         batches = {
             split: TrainingBatches(
                 tokens,
@@ -72,34 +92,62 @@ def train(dataset: DatasetArgument) -> None:
             for split in rows
             if rows[split]
         }
-        history = train_network(network, config, setting, batches["train"], batches.get("val"), folder, device(), rank, world)
+        history = train_network(
+            network,
+            config,
+            setting,
+            batches["train"],
+            batches.get("val"),
+            folder,
+            device(),
+            rank,
+            world,
+        )
         wait_for_all()
         if rank == 0:
-            provenance = {"contrast": setting, "codec": tokens.provenance["codec"], "conditions": conditions.provenance}
+            provenance = {
+                "contrast": setting,
+                "codec": tokens.provenance["codec"],
+                "conditions": conditions.provenance,
+            }
             with atomic(paths.model) as temporary:
                 temporary.mkdir()
                 save_model(network.cpu(), temporary / MODEL_FILE, provenance)
                 write_history(temporary / "history.csv", history)
-                write_json(temporary / "about.json", {"parameters": sum(p.numel() for p in network.parameters()), **provenance})
+                write_json(
+                    temporary / "about.json",
+                    {"parameters": sum(p.numel() for p in network.parameters()), **provenance},
+                )
     if rank == 0:
-        print(f"{dataset}: {setting}, {config.steps} steps, loss {history[-1]['main']:.3f} nats a token (history.csv).")
+        print(
+            f"{dataset}: {setting}, {config.steps} steps, loss {history[-1]['main']:.3f} nats a"
+            " token (history.csv)."
+        )
 
 
 def start_from(network, path: Path) -> None:
-    """Gives `network` the weights of a model trained here; raises Mistake when it has another architecture."""
+    """Gives `network` the weights of a model trained here; raises UserError when it has another
+    architecture.
+    """
     try:
         network.load_state_dict(load_model(path).state_dict())
     except RuntimeError as error:
-        raise Mistake(
-            f"train.init {path} does not fit the model of params.yaml: {str(error).splitlines()[1].strip()}."
+        raise UserError(
+            f"train.init {path} does not fit the model of params.yaml:"
+            f" {str(error).splitlines()[1].strip()}."
         ) from None
 
 
 def check_caption_length(text: TextConfig | None, conditions: Store) -> None:
-    """Raises Mistake when the learned text encoder, if there is one, keeps fewer tokens than the longest caption has."""
+    """Raises UserError when the learned text encoder, if there is one, keeps fewer tokens than the
+    longest caption has.
+    """
     longest = conditions.provenance.get("longest_caption", 0)
     if text is not None and longest > text.length:
-        raise Mistake(f"train.model.text.length is {text.length}, but a caption has {longest} tokens; set it to {longest}.")
+        raise UserError(
+            f"train.model.text.length is {text.length}, but a caption has {longest} tokens; set it"
+            f" to {longest}."
+        )
 
 
 def facts(conditions: Store) -> DanceInputs | CaptionInputs | ClassInputs:

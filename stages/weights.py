@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import weights
+from pipeline.storage import weights
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -25,15 +25,28 @@ def list_() -> None:
     for entry in weights.registry().values():
         size = "unpublished" if entry.size is None else f"{entry.size / 1e6:,.1f} MB"
         digest = "recorded at first use" if entry.sha256 is None else entry.sha256[:8]
-        table.add_row(entry.name, "yes" if weights.is_here(entry) else "", entry.use, size, digest, entry.licence)
+        table.add_row(
+            entry.name,
+            "yes" if weights.is_here(entry) else "",
+            entry.use,
+            size,
+            digest,
+            entry.licence,
+        )
     console = Console()
     console.print(table)
-    console.print("`cdcd weights get NAME` fetches them, `cdcd weights add NAME FILE` takes a file that you have.")
+    console.print(
+        "`cdcd weights get NAME` fetches them, `cdcd weights add NAME FILE` takes a file that you"
+        " have."
+    )
 
 
 @app.command("get")
-def get(names: Annotated[list[str], typer.Argument(help="Names from `cdcd weights list`.")]) -> None:
-    """Downloads weights, verifies them and stores them safely; a broken download goes on where it stopped.
+def get(
+    names: Annotated[list[str], typer.Argument(help="Names from `cdcd weights list`.")],
+) -> None:
+    """Downloads weights, verifies them and stores them safely; a broken download goes on where it
+    stopped.
 
     Out: files below CDCD_HOME (default ~/.cache/cdcd), whose paths are printed.
 
@@ -48,7 +61,8 @@ def add(
     name: Annotated[str, typer.Argument(help="Name from `cdcd weights list`.")],
     file: Annotated[Path, typer.Argument(help="The published file, downloaded by hand.")],
 ) -> None:
-    """Takes a published file that you already have, after checking its size and digest where they are published.
+    """Takes a published file that you already have, after checking its size and digest where they
+    are published.
 
     Out: a file below CDCD_HOME (default ~/.cache/cdcd), as if it had been downloaded.
 

@@ -1,16 +1,19 @@
 """One thread and one cache of compiled code for each test process.
 
-Two processes with two threads each on two cores spend their time waiting for each other; and two processes that compile
-librosa's functions into one numba cache at the same time can leave it damaged, which ends in a segmentation fault.
+Two processes with two threads each on two cores spend their time waiting for each other; and two
+processes that compile librosa's functions into one numba cache at the same time can leave it
+damaged, which ends in a segmentation fault.
 """
 
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # also for the commands that tests start
 
-from pipeline.runtime import home
+from pipeline.runtime.scratch import home
 
-os.environ["NUMBA_CACHE_DIR"] = str(home() / "numba" / os.environ.get("PYTEST_XDIST_WORKER", "alone"))
+os.environ["NUMBA_CACHE_DIR"] = str(
+    home() / "numba" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
+)
 
 import torch
 

@@ -1,4 +1,6 @@
-"""dvc.yaml tells the truth: every stage depends on the code it imports and on the settings it reads."""
+"""dvc.yaml tells the truth: every stage depends on the code it imports and on the settings it
+reads.
+"""
 
 import ast
 import re
@@ -11,20 +13,43 @@ from stages.config import MODULES, Params
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-NEVER_A_RESULT = {ROOT / "stages" / "config.py", ROOT / "pipeline" / "__init__.py", ROOT / "stages" / "__init__.py"}
+NEVER_A_RESULT = {
+    ROOT / "stages" / "config.py",
+    ROOT / "pipeline" / "__init__.py",
+    ROOT / "stages" / "__init__.py",
+}
 
 
 def module_file(name):
     path = ROOT.joinpath(*name.split("."))
-    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None)
+    return next(
+        (file for file in (path.with_suffix(".py"), path / "__init__.py") if file.exists()), None
+    )
 
 
 def imported(file):
     for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ("pipeline", "stages"):
-            yield from filter(None, [module_file(node.module), *(module_file(f"{node.module}.{a.name}") for a in node.names)])
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.split(".")[0] in ("pipeline", "stages")
+        ):
+            yield from filter(
+                None,
+                [
+                    module_file(node.module),
+                    *(module_file(f"{node.module}.{a.name}") for a in node.names),
+                ],
+            )
         elif isinstance(node, ast.Import):
-            yield from filter(None, [module_file(a.name) for a in node.names if a.name.startswith(("pipeline.", "stages."))])
+            yield from filter(
+                None,
+                [
+                    module_file(a.name)
+                    for a in node.names
+                    if a.name.startswith(("pipeline.", "stages."))
+                ],
+            )
 
 
 def closure(start):
@@ -54,7 +79,11 @@ def test_deps_cover_every_import(stage):
 
 @pytest.mark.parametrize("stage", sorted(STAGES))
 def test_deps_exist_and_commands_name_their_stage(stage):
-    assert all(dep.exists() for dep in deps(stage) if dep.parts[-2:] not in (("reports", "examples"), ("reports", "metrics")))
+    assert all(
+        dep.exists()
+        for dep in deps(stage)
+        if dep.parts[-2:] not in (("reports", "examples"), ("reports", "metrics"))
+    )
     assert STAGES[stage]["cmd"].startswith(f"python -m stages {stage}")
     assert STAGES[stage]["desc"]
 
@@ -63,7 +92,10 @@ def test_deps_exist_and_commands_name_their_stage(stage):
 def test_params_cover_every_setting_the_stage_reads(stage):
     source = (ROOT / "stages" / f"{stage}.py").read_text()
     listed = {key.split(".")[-1] for key in STAGES[stage]["params"]}
-    decided_by_download = {"media_root", "clip_seconds"}  # a change of these changes raw/manifest.csv
+    decided_by_download = {
+        "media_root",
+        "clip_seconds",
+    }  # a change of these changes raw/manifest.csv
     read = set(re.findall(r"settings\.(\w+)", source)) - decided_by_download
     if "open_content" in source:
         read.add("codec")
@@ -77,8 +109,12 @@ def test_every_data_set_has_a_section_and_no_stage_persists():
 
 def test_the_stage_sample_cannot_see_content():
     """No true token, negative or judge is among its inputs, and its code opens none of them."""
-    assert not [dep for dep in STAGES["sample"]["deps"] if re.search(r"tokens|negatives\.h5|judge", dep)]
-    source = (ROOT / "stages" / "sample.py").read_text() + (ROOT / "stages" / "media.py").read_text()
+    assert not [
+        dep for dep in STAGES["sample"]["deps"] if re.search(r"tokens|negatives\.h5|judge", dep)
+    ]
+    source = (ROOT / "stages" / "sample.py").read_text() + (
+        ROOT / "stages" / "media.py"
+    ).read_text()
     names = {node.attr for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Attribute)}
     assert not names & {"tokens", "negatives", "judge"}
     assert "known=" not in source

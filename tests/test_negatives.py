@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.manifest import Clip
 from pipeline.negatives import derangements, inter_rows, reorder_picture, reorder_sequence
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
+from pipeline.storage.manifest import Clip
 
 
 @pytest.mark.parametrize("size", [2, 3, 8])
@@ -41,7 +41,10 @@ def test_patches_of_a_picture_move_whole():
 
 
 def clips(**columns):
-    return [Clip(str(row), "x", "train", **{name: values[row] for name, values in columns.items()}) for row in range(12)]
+    return [
+        Clip(str(row), "x", "train", **{name: values[row] for name, values in columns.items()})
+        for row in range(12)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -59,15 +62,17 @@ def test_inter_negatives_differ_and_do_not_repeat(columns, attribute):
     for own, chosen in zip(range(2, 12), rows):
         assert len(set(chosen)) == 4
         assert min(chosen) >= 2
-        assert all(getattr(table[other], attribute) != getattr(table[own], attribute) for other in chosen)
+        assert all(
+            getattr(table[other], attribute) != getattr(table[own], attribute) for other in chosen
+        )
     assert (rows == inter_rows(table, list(range(2, 12)), 4, seed=0)).all()
     assert len(np.unique(inter_rows(table, list(range(12)), 1, seed=1))) > 3
 
 
 def test_impossible_negatives_are_refused_in_a_sentence():
-    with pytest.raises(Mistake, match="n_inter"):
+    with pytest.raises(UserError, match="n_inter"):
         inter_rows(clips(label=["x"] * 12), list(range(12)), 1, seed=0)
-    with pytest.raises(Mistake, match="chunks"):
+    with pytest.raises(UserError, match="chunks"):
         derangements(np.random.default_rng(0), 1, 1)
-    with pytest.raises(Mistake, match="square"):
+    with pytest.raises(UserError, match="square"):
         reorder_picture(torch.zeros(3, 8, 8), torch.zeros(1, 8, dtype=torch.long))

@@ -1,4 +1,6 @@
-"""How codebooks learn: by moving averages with revival of dead codes, or through the Gumbel-softmax relaxation."""
+"""How codebooks learn: by moving averages with revival of dead codes, or through the Gumbel-softmax
+relaxation.
+"""
 
 import math
 from dataclasses import dataclass
@@ -7,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.codecs.quantisers import GumbelQuantiser, as_latent, as_rows, gumbel_noise
-from pipeline.params import Section
+from pipeline.runtime.params import Section
 
 
 @dataclass(frozen=True)
 class Quantised:
-    """A quantised latent [B, D, ...] through which gradients pass, its codes [N], and the loss of the bottleneck."""
+    """A quantised latent [B, D, ...] through which gradients pass, its codes [N], and the loss of
+    the bottleneck.
+    """
 
     latent: Tensor
     codes: Tensor
@@ -20,9 +24,11 @@ class Quantised:
 
 
 class Averages(Section):
-    """A codebook that follows the mean of the vectors assigned to each code (van den Oord et al., 2017, appendix A.1).
+    """A codebook that follows the mean of the vectors assigned to each code (van den Oord et al.,
+    2017, appendix A.1).
 
-    A code whose average number of vectors a step falls below `revive_below` is dead and restarts at a vector of the batch.
+    A code whose average number of vectors a step falls below `revive_below` is dead and restarts at
+    a vector of the batch.
     """
 
     decay: float
@@ -30,13 +36,17 @@ class Averages(Section):
 
 
 class AveragedCodebook(nn.Module):
-    """Trains the table of a nearest-codeword quantiser; its own state is what a resumed training needs besides the table."""
+    """Trains the table of a nearest-codeword quantiser; its own state is what a resumed training
+    needs besides the table.
+    """
 
     def __init__(self, quantiser: nn.Module, settings: Averages):
         super().__init__()
         self.quantiser, self.settings = quantiser, settings
         self.register_buffer("sums", quantiser.table.detach().clone())
-        self.register_buffer("counts", torch.ones(len(quantiser.table), device=quantiser.table.device))
+        self.register_buffer(
+            "counts", torch.ones(len(quantiser.table), device=quantiser.table.device)
+        )
 
     @torch.no_grad()
     def start(self, latent: Tensor, generator: torch.Generator) -> None:
@@ -47,7 +57,9 @@ class AveragedCodebook(nn.Module):
         self.counts.fill_(1.0)
 
     def forward(self, latent: Tensor, step: int, generator: torch.Generator) -> Quantised:
-        """Quantises to the nearest codewords, straight-through, then moves the codewords; the loss draws latents to them."""
+        """Quantises to the nearest codewords, straight-through, then moves the codewords; the loss
+        draws latents to them.
+        """
         rows = as_rows(latent.float())
         with torch.no_grad():
             codes = self.quantiser.codes(rows)
@@ -58,7 +70,9 @@ class AveragedCodebook(nn.Module):
 
     def _follow(self, rows: Tensor, codes: Tensor, generator: torch.Generator) -> None:
         decay = self.settings.decay
-        self.counts.mul_(decay).add_(torch.bincount(codes, minlength=len(self.counts)), alpha=1 - decay)
+        self.counts.mul_(decay).add_(
+            torch.bincount(codes, minlength=len(self.counts)), alpha=1 - decay
+        )
         self.sums.mul_(decay).index_add_(0, codes, rows, alpha=1 - decay)
         dead = self.counts < self.settings.revive_below
         if dead.any():
@@ -70,7 +84,9 @@ class AveragedCodebook(nn.Module):
 def _drawn(rows: Tensor, n: int, generator: torch.Generator) -> Tensor:
     """Random n of the rows [N, D]; with too few rows they repeat, told apart by a little noise."""
     repeats = math.ceil(n / len(rows))
-    order = torch.randperm(len(rows) * repeats, generator=generator, device=rows.device)[:n] % len(rows)
+    order = torch.randperm(len(rows) * repeats, generator=generator, device=rows.device)[:n] % len(
+        rows
+    )
     drawn = rows[order]
     if repeats > 1:
         noise = torch.randn(drawn.shape, generator=generator, device=rows.device)
@@ -79,7 +95,9 @@ def _drawn(rows: Tensor, n: int, generator: torch.Generator) -> Tensor:
 
 
 class Gumbel(Section):
-    """The relaxation of VQ-GAN f8: temperature from `temperature` to `final_temperature` over `anneal_steps`, exponentially."""
+    """The relaxation of VQ-GAN f8: temperature from `temperature` to `final_temperature` over
+    `anneal_steps`, exponentially.
+    """
 
     temperature: float
     final_temperature: float
@@ -87,7 +105,9 @@ class Gumbel(Section):
 
 
 class GumbelRelaxation(nn.Module):
-    """Trains a Gumbel quantiser: a relaxed sample mixes the codewords; the loss pulls the logits towards uniform use."""
+    """Trains a Gumbel quantiser: a relaxed sample mixes the codewords; the loss pulls the logits
+    towards uniform use.
+    """
 
     def __init__(self, quantiser: GumbelQuantiser, settings: Gumbel):
         super().__init__()
@@ -97,13 +117,21 @@ class GumbelRelaxation(nn.Module):
         """Nothing to place: the codewords learn by gradients."""
 
     def forward(self, latent: Tensor, step: int, generator: torch.Generator) -> Quantised:
-        """Mixes the codewords by relaxed weights [N, K]; the loss is KL(q || uniform), summed over codes."""
+        """Mixes the codewords by relaxed weights [N, K]; the loss is KL(q || uniform), summed over
+        codes.
+        """
         logits = self.quantiser.logits(as_rows(latent.float()))
-        weights = torch.softmax((logits + gumbel_noise(logits, generator)) / self._temperature(step), dim=1)
+        weights = torch.softmax(
+            (logits + gumbel_noise(logits, generator)) / self._temperature(step), dim=1
+        )
         log_q = torch.log_softmax(logits, dim=1)
         divergence = (log_q.exp() * (log_q + math.log(logits.shape[1]))).sum(1).mean()
-        return Quantised(as_latent(weights @ self.quantiser.table, latent), logits.argmax(1), divergence)
+        return Quantised(
+            as_latent(weights @ self.quantiser.table, latent), logits.argmax(1), divergence
+        )
 
     def _temperature(self, step: int) -> float:
         s = self.settings
-        return s.temperature * (s.final_temperature / s.temperature) ** min(1.0, step / max(1, s.anneal_steps))
+        return s.temperature * (s.final_temperature / s.temperature) ** min(
+            1.0, step / max(1, s.anneal_steps)
+        )

@@ -1,4 +1,6 @@
-"""Jukebox's VQ-VAE: a waveform becomes a sequence of codes, one every `hop` samples, and back (Dhariwal et al., 2020)."""
+"""Jukebox's VQ-VAE: a waveform becomes a sequence of codes, one every `hop` samples, and back
+(Dhariwal et al., 2020).
+"""
 
 from math import prod
 from pathlib import Path
@@ -10,18 +12,24 @@ from torch import Tensor, nn
 from pipeline.codecs.jukebox_layers import Decoder, Encoder
 from pipeline.codecs.quantisers import Codebook, as_rows
 from pipeline.codecs.windows import decode_in_windows, encode_in_windows, inputs_of
-from pipeline.params import Section
-from pipeline.runtime import Mistake, sha256_file
-from pipeline.tensors import read_about, read_state_dict, write_tensors
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import sha256_file
+from pipeline.runtime.params import Section
+from pipeline.storage.tensors import read_about, read_state_dict, write_tensors
 
-SAMPLES_AT_ONCE = {"cpu": 2**18, "cuda": 2**23}  # in one pass; bounds the memory for any length and any batch
+SAMPLES_AT_ONCE = {
+    "cpu": 2**18,
+    "cuda": 2**23,
+}  # in one pass; bounds the memory for any length and any batch
 
 
 class JukeboxArchitecture(Section):
-    """The sizes of a VQ-VAE. `strides` has one tuple a level-block; level l runs through the blocks 0 to l.
+    """The sizes of a VQ-VAE. `strides` has one tuple a level-block; level l runs through the blocks
+    0 to l.
 
-    With a first stride of 2 the early layers work at the full rate, which is slow: a codec trained on the spot does better
-    with one level and a first stride of 8, such as `strides: [[8, 2, 2, 2, 2]]` (hop 128) or `[[8, 4, 2, 2, 2]]` (hop 256).
+    With a first stride of 2 the early layers work at the full rate, which is slow: a codec trained
+    on the spot does better with one level and a first stride of 8, such as `strides: [[8, 2, 2, 2,
+    2]]` (hop 128) or `[[8, 4, 2, 2, 2]]` (hop 256).
     """
 
     sample_rate: int
@@ -49,28 +57,40 @@ PUBLISHED = JukeboxArchitecture(
 
 
 class JukeboxVQVAE(nn.Module):
-    """All levels of a VQ-VAE, of which one is used; the levels share nothing, so the others cost no time.
+    """All levels of a VQ-VAE, of which one is used; the levels share nothing, so the others cost no
+    time.
 
-    The state dict has the keys and shapes of the published one (669 tensors at the published sizes).
+    The state dict has the keys and shapes of the published one (669 tensors at the published
+    sizes).
     """
 
     def __init__(self, architecture: JukeboxArchitecture, level: int = -1):
         super().__init__()
         sizes, n_levels = architecture, len(architecture.strides)
         if not len(sizes.width) == len(sizes.depth) == n_levels:
-            raise Mistake(f"A VQ-VAE of {n_levels} levels needs {n_levels} widths and depths, one for each level.")
+            raise UserError(
+                f"A VQ-VAE of {n_levels} levels needs {n_levels} widths and depths, one for each"
+                " level."
+            )
         if any(stride < 2 or stride % 2 for block in sizes.strides for stride in block):
-            raise Mistake(f"The strides of a VQ-VAE must be even numbers, not {sizes.strides}.")
+            raise UserError(f"The strides of a VQ-VAE must be even numbers, not {sizes.strides}.")
         if not -n_levels <= level < n_levels:
-            raise Mistake(f"This VQ-VAE has levels 0 to {n_levels - 1}; level {level} does not exist.")
+            raise UserError(
+                f"This VQ-VAE has levels 0 to {n_levels - 1}; level {level} does not exist."
+            )
         self.architecture, self.level = architecture, level % n_levels
-        self.sample_rate, self.hop, self.n_codes = sizes.sample_rate, sizes.hop(self.level), sizes.n_codes
+        self.sample_rate, self.hop, self.n_codes = (
+            sizes.sample_rate,
+            sizes.hop(self.level),
+            sizes.n_codes,
+        )
         self.provenance: dict = {"weights": "random"}
 
         def halves(half: type) -> nn.ModuleList:
             dilations = [[sizes.dilation_growth**i for i in range(depth)] for depth in sizes.depth]
             return nn.ModuleList(
-                half(sizes.width[i], sizes.dimension, sizes.strides[: i + 1], dilations[i]) for i in range(n_levels)
+                half(sizes.width[i], sizes.dimension, sizes.strides[: i + 1], dilations[i])
+                for i in range(n_levels)
             )
 
         self.encoders, self.decoders = halves(Encoder), halves(Decoder)
@@ -93,7 +113,9 @@ class JukeboxVQVAE(nn.Module):
         return self.bottleneck["level_blocks"][self.level]
 
     def latent(self, waveform: Tensor) -> Tensor:
-        """The encoder's output [B, D, L] before quantisation, for waveforms [B, T]; L = T // hop. Keeps gradients."""
+        """The encoder's output [B, D, L] before quantisation, for waveforms [B, T]; L = T // hop.
+        Keeps gradients.
+        """
         return self.encoder(waveform.unsqueeze(1))
 
     def synthesise(self, latent: Tensor) -> Tensor:
@@ -104,8 +126,9 @@ class JukeboxVQVAE(nn.Module):
     def encode(self, waveform: Tensor, samples_at_once: int | None = None) -> Tensor:
         """Codes [B, L] int64 of waveforms [B, T] in [-1, 1] at `sample_rate`; L = T // hop.
 
-        Any length: long ones go in windows whose context makes the codes equal to those of the whole in one piece.
-        Raises Mistake for a waveform shorter than one hop or with values that are not numbers.
+        Any length: long ones go in windows whose context makes the codes equal to those of the
+        whole in one piece. Raises UserError for a waveform shorter than one hop or with values that
+        are not numbers.
         """
         self._check(waveform)
 
@@ -116,22 +139,34 @@ class JukeboxVQVAE(nn.Module):
         reach = inputs_of(self.encoder.convolutions(), 0, 0)
         rows, window = self._at_once(waveform.shape[-1] // self.hop, samples_at_once)
         parts = waveform.to(self.quantiser.table.dtype).split(rows)
-        return torch.cat([encode_in_windows(codes, reach, part, self.hop, window) for part in parts])
+        return torch.cat(
+            [encode_in_windows(codes, reach, part, self.hop, window) for part in parts]
+        )
 
     @torch.no_grad()
     def decode(self, codes: Tensor, samples_at_once: int | None = None) -> Tensor:
-        """Waveforms [B, L * hop], about [-1, 1] and unclamped, of codes [B, L]; long ones in windows, as in `encode`."""
+        """Waveforms [B, L * hop], about [-1, 1] and unclamped, of codes [B, L]; long ones in
+        windows, as in `encode`.
+        """
         if codes.dim() != 2 or codes.shape[1] == 0:
-            raise Mistake(f"Expected codes shaped (batch, length), got {tuple(codes.shape)}.")
+            raise UserError(f"Expected codes shaped (batch, length), got {tuple(codes.shape)}.")
         if codes.min() < 0 or codes.max() >= self.n_codes:
-            raise Mistake(f"These codes run from {codes.min()} to {codes.max()}; this codec has codes 0 to {self.n_codes - 1}.")
+            raise UserError(
+                f"These codes run from {codes.min()} to {codes.max()}; this codec has codes 0 to"
+                f" {self.n_codes - 1}."
+            )
 
         def waveform(part: Tensor) -> Tensor:
             return self.synthesise(self.quantiser.vectors(part).transpose(1, 2))
 
         reach = inputs_of(self.decoder.convolutions(), 0, self.hop - 1)
         rows, window = self._at_once(codes.shape[1], samples_at_once)
-        return torch.cat([decode_in_windows(waveform, reach, part, self.hop, window) for part in codes.long().split(rows)])
+        return torch.cat(
+            [
+                decode_in_windows(waveform, reach, part, self.hop, window)
+                for part in codes.long().split(rows)
+            ]
+        )
 
     def forward(self, waveform: Tensor) -> Tensor:
         """The waveforms [B, L * hop] after encoding and decoding, without gradients."""
@@ -139,52 +174,79 @@ class JukeboxVQVAE(nn.Module):
 
     def _check(self, waveform: Tensor) -> None:
         if waveform.dim() != 2:
-            raise Mistake(f"Expected waveforms shaped (batch, samples), got {tuple(waveform.shape)}.")
+            raise UserError(
+                f"Expected waveforms shaped (batch, samples), got {tuple(waveform.shape)}."
+            )
         if waveform.shape[1] < self.hop:
-            raise Mistake(f"A waveform of {waveform.shape[1]} samples is shorter than one code ({self.hop} samples).")
+            raise UserError(
+                f"A waveform of {waveform.shape[1]} samples is shorter than one code ({self.hop}"
+                " samples)."
+            )
         if not torch.isfinite(waveform).all():
-            raise Mistake("The waveform holds values that are not numbers (NaN or infinity); check the file it came from.")
+            raise UserError(
+                "The waveform holds values that are not numbers (NaN or infinity); check the file"
+                " it came from."
+            )
 
     def _at_once(self, length: int, samples: int | None) -> tuple[int, int]:
         """How many rows of a batch and how many codes of a row one pass takes."""
-        samples = samples or SAMPLES_AT_ONCE.get(self.quantiser.table.device.type, SAMPLES_AT_ONCE["cpu"])
+        samples = samples or SAMPLES_AT_ONCE.get(
+            self.quantiser.table.device.type, SAMPLES_AT_ONCE["cpu"]
+        )
         window = max(1, samples // self.hop)
         return max(1, window // max(1, length)), window
 
     def save(self, path: Path, provenance: dict) -> None:
-        """Writes the weights as safetensors that hold the architecture, the level and the provenance as well."""
-        about = {"class": "JukeboxVQVAE", "architecture": self.architecture.model_dump(mode="json"), "level": self.level}
+        """Writes the weights as safetensors that hold the architecture, the level and the
+        provenance as well.
+        """
+        about = {
+            "class": "JukeboxVQVAE",
+            "architecture": self.architecture.model_dump(mode="json"),
+            "level": self.level,
+        }
         write_tensors(path, self.state_dict(), about | {"provenance": provenance})
 
     @classmethod
     def load(cls, path: Path, level: int | None = None) -> Self:
-        """A frozen codec from OpenAI's `vqvae.pth.tar`, a D2M-GAN or CDCD `vqvae*.pt`, or what `save` wrote.
+        """A frozen codec from OpenAI's `vqvae.pth.tar`, a D2M-GAN or CDCD `vqvae*.pt`, or what
+        `save` wrote.
 
-        `level` 0, 1, 2 is bottom, middle, top; by default the level a file of ours was saved for, else the top one.
-        Raises Mistake when the file holds something else.
+        `level` 0, 1, 2 is bottom, middle, top; by default the level a file of ours was saved for,
+        else the top one. Raises UserError when the file holds something else.
         """
         path = Path(path)
         state = read_state_dict(path, "model")
         about = read_about(path) or {}
         if about.get("class", cls.__name__) != cls.__name__:
-            raise Mistake(f"{path} holds a {about['class']}; expected the weights of a Jukebox VQ-VAE.")
+            raise UserError(
+                f"{path} holds a {about['class']}; expected the weights of a Jukebox VQ-VAE."
+            )
         if "architecture" in about:
-            codec = cls(JukeboxArchitecture(**about["architecture"]), about["level"] if level is None else level)
+            codec = cls(
+                JukeboxArchitecture(**about["architecture"]),
+                about["level"] if level is None else level,
+            )
         else:
             codec = cls(PUBLISHED, -1 if level is None else level)
         codec.load_weights(state, path)
-        codec.provenance = {"sha256": sha256_file(path)} | about.get("provenance", {"weights": "published"})
+        codec.provenance = {"sha256": sha256_file(path)} | about.get(
+            "provenance", {"weights": "published"}
+        )
         return codec.eval().requires_grad_(False)
 
     def load_weights(self, state: dict[str, Tensor], path: Path) -> None:
-        """Takes over a state dict in which every key and shape must fit; raises Mistake that names `path` when not."""
+        """Takes over a state dict in which every key and shape must fit; raises UserError that
+        names `path` when not.
+        """
         own = self.state_dict()
         strange = [name for name in state if name not in own]
         wrong = [name for name in own if name not in state or state[name].shape != own[name].shape]
         if strange or wrong:
             example = (wrong or strange)[0]
-            raise Mistake(
-                f"{path} does not hold this VQ-VAE: {len(wrong)} tensors are missing or of another shape and {len(strange)} "
-                f"are unknown (the first: {example}); expected {len(own)} tensors, as in OpenAI's vqvae.pth.tar."
+            raise UserError(
+                f"{path} does not hold this VQ-VAE: {len(wrong)} tensors are missing or of another"
+                f" shape and {len(strange)} are unknown (the first: {example}); expected {len(own)}"
+                " tensors, as in OpenAI's vqvae.pth.tar."
             )
         self.load_state_dict({name: value.float() for name, value in state.items()})

@@ -1,4 +1,6 @@
-"""The convolutions of Jukebox's VQ-VAE. Modules are nested as in the published state dict, which fixes the attribute names."""
+"""The convolutions of Jukebox's VQ-VAE. Modules are nested as in the published state dict, which
+fixes the attribute names.
+"""
 
 from collections.abc import Sequence
 
@@ -35,13 +37,25 @@ class ResidualStack(nn.Module):
 
 
 class DownBlock(nn.Module):
-    """Strided convolutions, each followed by a residual stack, then a projection to the latent dimension."""
+    """Strided convolutions, each followed by a residual stack, then a projection to the latent
+    dimension.
+    """
 
-    def __init__(self, channels: int, width: int, dimension: int, strides: Sequence[int], dilations: Sequence[int]):
+    def __init__(
+        self,
+        channels: int,
+        width: int,
+        dimension: int,
+        strides: Sequence[int],
+        dilations: Sequence[int],
+    ):
         super().__init__()
         inputs = [channels, *[width] * (len(strides) - 1)]
         stages = [
-            nn.Sequential(nn.Conv1d(n, width, 2 * stride, stride, stride // 2), ResidualStack(width, dilations))
+            nn.Sequential(
+                nn.Conv1d(n, width, 2 * stride, stride, stride // 2),
+                ResidualStack(width, dilations),
+            )
             for n, stride in zip(inputs, strides)
         ]
         self.model = nn.Sequential(*stages, nn.Conv1d(width, dimension, 3, padding=1))
@@ -52,14 +66,19 @@ class DownBlock(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """The mirror of a DownBlock: projection, then residual stacks (largest dilation first) and transposed convolutions."""
+    """The mirror of a DownBlock: projection, then residual stacks (largest dilation first) and
+    transposed convolutions.
+    """
 
-    def __init__(self, width: int, dimension: int, strides: Sequence[int], dilations: Sequence[int]):
+    def __init__(
+        self, width: int, dimension: int, strides: Sequence[int], dilations: Sequence[int]
+    ):
         super().__init__()
         outputs = [*[width] * (len(strides) - 1), dimension]
         stages = [
             nn.Sequential(
-                ResidualStack(width, dilations[::-1]), nn.ConvTranspose1d(width, n, 2 * stride, stride, stride // 2)
+                ResidualStack(width, dilations[::-1]),
+                nn.ConvTranspose1d(width, n, 2 * stride, stride, stride // 2),
             )
             for n, stride in zip(outputs, reversed(strides))
         ]
@@ -71,12 +90,18 @@ class UpBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """The encoder of one level: its own DownBlocks from the waveform on; nothing is shared between levels."""
+    """The encoder of one level: its own DownBlocks from the waveform on; nothing is shared between
+    levels.
+    """
 
-    def __init__(self, width: int, dimension: int, strides: Sequence[Sequence[int]], dilations: Sequence[int]):
+    def __init__(
+        self, width: int, dimension: int, strides: Sequence[Sequence[int]], dilations: Sequence[int]
+    ):
         super().__init__()
         channels = [1, *[dimension] * (len(strides) - 1)]
-        self.level_blocks = nn.ModuleList(DownBlock(n, width, dimension, s, dilations) for n, s in zip(channels, strides))
+        self.level_blocks = nn.ModuleList(
+            DownBlock(n, width, dimension, s, dilations) for n, s in zip(channels, strides)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Waveforms [B, 1, T] -> latents [B, dimension, L]."""
@@ -90,9 +115,13 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """The decoder of one level: UpBlocks from the deepest to the first, then a projection to one channel, unclamped."""
+    """The decoder of one level: UpBlocks from the deepest to the first, then a projection to one
+    channel, unclamped.
+    """
 
-    def __init__(self, width: int, dimension: int, strides: Sequence[Sequence[int]], dilations: Sequence[int]):
+    def __init__(
+        self, width: int, dimension: int, strides: Sequence[Sequence[int]], dilations: Sequence[int]
+    ):
         super().__init__()
         self.level_blocks = nn.ModuleList(UpBlock(width, dimension, s, dilations) for s in strides)
         self.out = nn.Conv1d(dimension, 1, 3, padding=1)
@@ -106,4 +135,9 @@ class Decoder(nn.Module):
     def convolutions(self) -> list[nn.Conv1d | nn.ConvTranspose1d]:
         """The convolutions in the order of execution."""
         blocks = [*reversed(self.level_blocks), self.out]
-        return [m for block in blocks for m in block.modules() if isinstance(m, nn.Conv1d | nn.ConvTranspose1d)]
+        return [
+            m
+            for block in blocks
+            for m in block.modules()
+            if isinstance(m, nn.Conv1d | nn.ConvTranspose1d)
+        ]

@@ -1,18 +1,22 @@
-"""What a VQ-VAE for sound is trained on: Jukebox's objective (section 3.2 of the paper and its released settings)."""
+"""What a VQ-VAE for sound is trained on: Jukebox's objective (section 3.2 of the paper and its
+released settings).
+"""
 
 import torch
 from torch import Tensor, nn
 
 from pipeline.codecs.bottlenecks import AveragedCodebook, Averages
 from pipeline.codecs.jukebox import JukeboxVQVAE
-from pipeline.codecs.spectral import Spectra, SpectralDistance
+from pipeline.codecs.spectral_distances import Spectra, SpectralDistance
 from pipeline.codecs.training import Batches, Losses
-from pipeline.params import Section
-from pipeline.runtime import torch_generator
+from pipeline.runtime.params import Section
+from pipeline.runtime.seeds import torch_generator
 
 
 class JukeboxObjective(Section):
-    """Weights of the terms. Jukebox: l2 1, linf 0.02 over the 2048 worst samples, spectral 1 (magnitude), commitment 0.02."""
+    """Weights of the terms. Jukebox: l2 1, linf 0.02 over the 2048 worst samples, spectral 1
+    (magnitude), commitment 0.02.
+    """
 
     l2: float
     linf: float
@@ -26,12 +30,17 @@ class JukeboxObjective(Section):
 class JukeboxLearner(nn.Module):
     """A codec together with its losses; only the level in use learns.
 
-    The l2 and linf terms are divided by the variance of the sound, magnitude spectra by their mean norm, both measured once
-    on the first batches, so that the weights mean the same for quiet and for loud music.
+    The l2 and linf terms are divided by the variance of the sound, magnitude spectra by their mean
+    norm, both measured once on the first batches, so that the weights mean the same for quiet and
+    for loud music.
     """
 
-    def __init__(self, codec: JukeboxVQVAE, settings: JukeboxObjective, keep_codebook: bool = False):
-        """With `keep_codebook` (fine-tuning published weights) the codewords stay where they are at the start."""
+    def __init__(
+        self, codec: JukeboxVQVAE, settings: JukeboxObjective, keep_codebook: bool = False
+    ):
+        """With `keep_codebook` (fine-tuning published weights) the codewords stay where they are at
+        the start.
+        """
         super().__init__()
         self.codec, self.settings, self.keep_codebook = codec, settings, keep_codebook
         codec.requires_grad_(False)
@@ -50,7 +59,9 @@ class JukeboxLearner(nn.Module):
         self.variance.copy_(sounds.var().clamp_min(1e-8))
         self.spectral_norm.copy_(self.distance.norm(sounds).clamp_min(1e-8))
         if not self.keep_codebook:
-            self.bottleneck.start(self.codec.latent(sounds), torch_generator(seed, "codebook", device=device))
+            self.bottleneck.start(
+                self.codec.latent(sounds), torch_generator(seed, "codebook", device=device)
+            )
 
     def forward(self, waveform: Tensor, step: int, generator: torch.Generator) -> Losses:
         """The losses for waveforms [B, T]; T is best a multiple of the hop."""
@@ -68,4 +79,6 @@ class JukeboxLearner(nn.Module):
                 "commitment": quantised.loss,
             }
         weights = {"l2": s.l2, "linf": s.linf, "spectral": s.spectral, "commitment": s.commitment}
-        return Losses(sum(weights[name] * term for name, term in terms.items()), terms, quantised.codes)
+        return Losses(
+            sum(weights[name] * term for name, term in terms.items()), terms, quantised.codes
+        )

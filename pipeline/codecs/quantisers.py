@@ -1,4 +1,6 @@
-"""From vectors to codes and back: nearest codeword (Jukebox, VQ-GAN f16) and the logits of a Gumbel quantiser (VQ-GAN f8)."""
+"""From vectors to codes and back: nearest codeword (Jukebox, VQ-GAN f16) and the logits of a Gumbel
+quantiser (VQ-GAN f8).
+"""
 
 import math
 
@@ -9,11 +11,16 @@ ROWS_AT_ONCE = 8192  # bounds the table of distances, whatever the length of the
 
 
 def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
-    """Codes [N] int64 of the codewords [K, D] nearest to the vectors [N, D] in Euclidean distance, the first among equals."""
+    """Codes [N] int64 of the codewords [K, D] nearest to the vectors [N, D] in Euclidean distance,
+    the first among equals.
+    """
     middle = codebook.mean(0)  # distances do not depend on the origin, but their rounding does
     codebook = codebook - middle
     squares = codebook.square().sum(1)
-    pieces = [torch.addmm(squares, part - middle, codebook.T, alpha=-2).argmin(1) for part in vectors.split(ROWS_AT_ONCE)]
+    pieces = [
+        torch.addmm(squares, part - middle, codebook.T, alpha=-2).argmin(1)
+        for part in vectors.split(ROWS_AT_ONCE)
+    ]
     return torch.cat(pieces)
 
 
@@ -23,12 +30,16 @@ def as_rows(latent: Tensor) -> Tensor:
 
 
 def as_latent(rows: Tensor, like: Tensor) -> Tensor:
-    """Inverse of `as_rows`: vectors [N, D] laid out as [B, D, ...] with the batch and positions of `like`."""
+    """Inverse of `as_rows`: vectors [N, D] laid out as [B, D, ...] with the batch and positions of
+    `like`.
+    """
     return rows.unflatten(0, (like.shape[0], *like.shape[2:])).movedim(-1, 1)
 
 
 class Codebook(nn.Module):
-    """Jukebox's codebook: `k` [K, D] is its only entry in a state dict, and no gradient reaches it."""
+    """Jukebox's codebook: `k` [K, D] is its only entry in a state dict, and no gradient reaches
+    it.
+    """
 
     def __init__(self, n_codes: int, dimension: int):
         super().__init__()
@@ -71,7 +82,9 @@ class NearestQuantiser(nn.Module):
 
 
 class GumbelQuantiser(nn.Module):
-    """The quantiser of VQ-GAN f8: a 1x1 convolution gives K logits, the codeword of the largest one is taken."""
+    """The quantiser of VQ-GAN f8: a 1x1 convolution gives K logits, the codeword of the largest one
+    is taken.
+    """
 
     def __init__(self, n_codes: int, dimension: int):
         super().__init__()
@@ -83,7 +96,9 @@ class GumbelQuantiser(nn.Module):
         return nn.functional.linear(rows, self.proj.weight.flatten(1), self.proj.bias)
 
     def codes(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Codes [N] of the vectors [N, D]: the arg-max of the logits, or with a generator a sample, as the original draws."""
+        """Codes [N] of the vectors [N, D]: the arg-max of the logits, or with a generator a sample,
+        as the original draws.
+        """
         pieces = []
         for part in rows.split(ROWS_AT_ONCE):
             logits = self.logits(part)
@@ -108,7 +123,9 @@ def gumbel_noise(like: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def perplexity(histogram: Tensor) -> float:
-    """The exponential of the entropy of a histogram of codes [K]: how many codes are in effective use, 1 to K."""
+    """The exponential of the entropy of a histogram of codes [K]: how many codes are in effective
+    use, 1 to K.
+    """
     total = histogram.sum()
     if total == 0:
         return math.nan

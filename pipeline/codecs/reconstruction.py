@@ -9,9 +9,9 @@ from torch import Tensor
 
 from pipeline.codecs.jukebox import JukeboxVQVAE
 from pipeline.codecs.quantisers import perplexity
-from pipeline.codecs.spectral import JUKEBOX_RESOLUTIONS, Spectra, SpectralDistance
+from pipeline.codecs.spectral_distances import JUKEBOX_RESOLUTIONS, Spectra, SpectralDistance
 from pipeline.codecs.vqgan import VQGAN
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 
 ROWS_AT_ONCE = 16
 
@@ -23,23 +23,36 @@ class Content(Protocol):
         """The examples at `rows`."""
 
 
-def judge_reconstructions(codec: JukeboxVQVAE | VQGAN, content: Content, rows: Sequence[int]) -> dict[str, float]:
+def judge_reconstructions(
+    codec: JukeboxVQVAE | VQGAN, content: Content, rows: Sequence[int]
+) -> dict[str, float]:
     """The figures of `judge_sound` or `judge_pictures` for some rows, read a few at a time."""
     if not rows:
-        raise Mistake("A codec cannot be judged without examples: its split is empty.")
-    batches = (content.read(list(rows[start : start + ROWS_AT_ONCE])) for start in range(0, len(rows), ROWS_AT_ONCE))
-    return judge_sound(codec, batches) if isinstance(codec, JukeboxVQVAE) else judge_pictures(codec, batches)
+        raise UserError("A codec cannot be judged without examples: its split is empty.")
+    batches = (
+        content.read(list(rows[start : start + ROWS_AT_ONCE]))
+        for start in range(0, len(rows), ROWS_AT_ONCE)
+    )
+    return (
+        judge_sound(codec, batches)
+        if isinstance(codec, JukeboxVQVAE)
+        else judge_pictures(codec, batches)
+    )
 
 
 @torch.no_grad()
 def judge_sound(codec: JukeboxVQVAE, batches: Iterable[Tensor]) -> dict[str, float]:
-    """Mean squared error, signal-to-noise ratio in dB, spectral convergence and codebook use for waveforms [B, T].
+    """Mean squared error, signal-to-noise ratio in dB, spectral convergence and codebook use for
+    waveforms [B, T].
 
-    Spectral convergence is ||S - S'|| / ||S|| of the magnitude spectra, averaged over Jukebox's three resolutions and over
-    clips that are not silent (0 is perfect, silence in place of music gives 1).
+    Spectral convergence is ||S - S'|| / ||S|| of the magnitude spectra, averaged over Jukebox's
+    three resolutions and over clips that are not silent (0 is perfect, silence in place of music
+    gives 1).
     """
     device = codec.quantiser.table.device
-    spectra = SpectralDistance(Spectra(resolutions=JUKEBOX_RESOLUTIONS, scale="magnitude")).to(device)
+    spectra = SpectralDistance(Spectra(resolutions=JUKEBOX_RESOLUTIONS, scale="magnitude")).to(
+        device
+    )
     histogram = torch.zeros(codec.n_codes, dtype=torch.long, device=device)
     error = energy = samples = 0.0
     convergence: list[float] = []
@@ -48,7 +61,10 @@ def judge_sound(codec: JukeboxVQVAE, batches: Iterable[Tensor]) -> dict[str, flo
         output = codec.decode(codes)
         target = batch.to(device)[:, : output.shape[1]]
         histogram += torch.bincount(codes.flatten(), minlength=codec.n_codes)
-        error, energy = error + float((output - target).square().sum()), energy + float(target.square().sum())
+        error, energy = (
+            error + float((output - target).square().sum()),
+            energy + float(target.square().sum()),
+        )
         samples += target.numel()
         heard = target.square().mean(1) > 1e-8
         if heard.any():
@@ -65,14 +81,18 @@ def judge_sound(codec: JukeboxVQVAE, batches: Iterable[Tensor]) -> dict[str, flo
 
 @torch.no_grad()
 def judge_pictures(codec: VQGAN, batches: Iterable[Tensor]) -> dict[str, float]:
-    """Mean squared error, peak signal-to-noise ratio in dB and codebook use for pictures [B, 3, H, W] in [0, 1]."""
+    """Mean squared error, peak signal-to-noise ratio in dB and codebook use for pictures [B, 3, H,
+    W] in [0, 1].
+    """
     device = codec.quantiser.table.device
     histogram = torch.zeros(codec.n_codes, dtype=torch.long, device=device)
     error = pixels = 0.0
     for batch in batches:
         target = batch.to(device)
         tokens = codec.encode(target)
-        output = codec.decode(tokens, (target.shape[2] // codec.factor, target.shape[3] // codec.factor))
+        output = codec.decode(
+            tokens, (target.shape[2] // codec.factor, target.shape[3] // codec.factor)
+        )
         histogram += torch.bincount(tokens.flatten(), minlength=codec.n_codes)
         error, pixels = error + float((output - target).square().sum()), pixels + target.numel()
     return {"mse": error / pixels, "psnr_db": _decibels(pixels, error)} | _codebook_use(histogram)

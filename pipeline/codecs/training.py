@@ -1,4 +1,6 @@
-"""The one training loop of the codecs: batches by (seed, step), checkpoints from which a killed run resumes bit for bit."""
+"""The one training loop of the codecs: batches by (seed, step), checkpoints from which a killed run
+resumes bit for bit.
+"""
 
 import math
 from collections.abc import Callable, Iterator
@@ -12,16 +14,23 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.codecs.quantisers import perplexity
-from pipeline.params import Section
-from pipeline.runtime import Mistake, atomic, fingerprint, numpy_generator, progress, torch_generator
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import atomic
+from pipeline.runtime.params import Section
+from pipeline.runtime.progress import progress
+from pipeline.runtime.scratch import fingerprint
+from pipeline.runtime.seeds import numpy_generator, torch_generator
 
-BatchSource = Callable[[np.random.Generator, int], Tensor]  # (generator, size) -> examples [size, ...], floats
+BatchSource = Callable[
+    [np.random.Generator, int], Tensor
+]  # (generator, size) -> examples [size, ...], floats
 Batches = Callable[[int, int], Tensor]  # (number, size) -> examples: a BatchSource with its seed
 AHEAD = 3  # batches prepared while the network works
 
 
 class CodecTraining(Section):
-    """The optimiser (Adam, linear warm-up, then half a cosine down to `final_learning_rate`) and the rhythm of the loop.
+    """The optimiser (Adam, linear warm-up, then half a cosine down to `final_learning_rate`) and
+    the rhythm of the loop.
 
     `amp` runs the network in bfloat16 on a GPU. A row of the history sums up `log_every` steps.
     """
@@ -41,12 +50,17 @@ class CodecTraining(Section):
         if step < self.warmup_steps:
             return self.learning_rate * (step + 1) / self.warmup_steps
         share = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        return self.final_learning_rate + (self.learning_rate - self.final_learning_rate) * (1 + math.cos(math.pi * share)) / 2
+        return (
+            self.final_learning_rate
+            + (self.learning_rate - self.final_learning_rate) * (1 + math.cos(math.pi * share)) / 2
+        )
 
 
 @dataclass(frozen=True)
 class Losses:
-    """What one step gives: the loss to descend, its terms by name (scalars) and the codes [N] that were used."""
+    """What one step gives: the loss to descend, its terms by name (scalars) and the codes [N] that
+    were used.
+    """
 
     total: Tensor
     terms: dict[str, Tensor]
@@ -54,7 +68,9 @@ class Losses:
 
 
 class Learner(Protocol):
-    """A module that holds a `codec`, everything learned or averaged with it in its state dict, and its objective."""
+    """A module that holds a `codec`, everything learned or averaged with it in its state dict, and
+    its objective.
+    """
 
     codec: nn.Module
 
@@ -65,21 +81,33 @@ class Learner(Protocol):
         """The losses of a batch."""
 
 
-def train_codec(learner: Learner, source: BatchSource, settings: CodecTraining, scratch: Path, seed: int) -> list[dict]:
-    """Trains `learner.codec` in place and returns the history: rows of step, loss, terms, used codes and perplexity.
+def train_codec(
+    learner: Learner, source: BatchSource, settings: CodecTraining, scratch: Path, seed: int
+) -> list[dict]:
+    """Trains `learner.codec` in place and returns the history: rows of step, loss, terms, used
+    codes and perplexity.
 
-    Every `checkpoint_every` steps all state goes to `scratch`, atomically; a run that finds a checkpoint there goes on from
-    it and ends with the same bytes as an uninterrupted one (on the CPU with the same number of threads).
+    Every `checkpoint_every` steps all state goes to `scratch`, atomically; a run that finds a
+    checkpoint there goes on from it and ends with the same bytes as an uninterrupted one (on the
+    CPU with the same number of threads).
     """
     run = _Run(learner, settings, seed)
     checkpoint = Path(scratch) / "codec.pt"
     if checkpoint.exists():
         run.resume(checkpoint)
     else:
-        learner.start(lambda number, size: source(numpy_generator(seed, "start", number), size), settings.batch_size, seed)
+        learner.start(
+            lambda number, size: source(numpy_generator(seed, "start", number), size),
+            settings.batch_size,
+            seed,
+        )
     learner.train()
     steps = range(run.step, settings.steps)
-    for batch in progress(_prefetched(source, settings.batch_size, seed, steps), "training the codec", total=len(steps)):
+    for batch in progress(
+        _prefetched(source, settings.batch_size, seed, steps),
+        "training the codec",
+        total=len(steps),
+    ):
         run.advance(batch)
         if run.step % settings.checkpoint_every == 0 and run.step < settings.steps:
             run.save(checkpoint)
@@ -92,7 +120,9 @@ class _Run:
 
     def __init__(self, learner: Learner, settings: CodecTraining, seed: int):
         self.learner, self.settings, self.seed = learner, settings, seed
-        self.parameters = [parameter for parameter in learner.parameters() if parameter.requires_grad]
+        self.parameters = [
+            parameter for parameter in learner.parameters() if parameter.requires_grad
+        ]
         self.device = self.parameters[0].device
         self.optimiser = torch.optim.Adam(self.parameters, betas=settings.betas)
         self.mark = fingerprint(settings, seed)
@@ -101,7 +131,9 @@ class _Run:
 
     def _new_row(self) -> None:
         self.sums: dict[str, Tensor] = {}
-        self.histogram = torch.zeros(self.learner.codec.n_codes, dtype=torch.long, device=self.device)
+        self.histogram = torch.zeros(
+            self.learner.codec.n_codes, dtype=torch.long, device=self.device
+        )
 
     def advance(self, batch: Tensor) -> None:
         for group in self.optimiser.param_groups:
@@ -124,8 +156,14 @@ class _Run:
         if since == self.settings.log_every or self.step == self.settings.steps:
             row = {name: float(value) / since for name, value in self.sums.items()}
             if not math.isfinite(row["loss"]):
-                raise Mistake(f"The codec's loss became {row['loss']} by step {self.step}; lower its learning_rate.")
-            use = {"used_codes": int((self.histogram > 0).sum()), "perplexity": perplexity(self.histogram)}
+                raise UserError(
+                    f"The codec's loss became {row['loss']} by step {self.step}; lower its"
+                    " learning_rate."
+                )
+            use = {
+                "used_codes": int((self.histogram > 0).sum()),
+                "perplexity": perplexity(self.histogram),
+            }
             self.history.append({"step": self.step, **row, **use})
             self._new_row()
 
@@ -145,7 +183,10 @@ class _Run:
     def resume(self, path: Path) -> None:
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state["mark"] != self.mark:
-            raise Mistake(f"{path} belongs to a training with other settings; delete it or give this training its own folder.")
+            raise UserError(
+                f"{path} belongs to a training with other settings; delete it or give this training"
+                " its own folder."
+            )
         self.learner.load_state_dict(state["learner"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.history = state["step"], state["history"]
@@ -153,7 +194,9 @@ class _Run:
 
 
 def _prefetched(source: BatchSource, size: int, seed: int, steps: range) -> Iterator[Tensor]:
-    """The batches of the steps, a few prepared ahead in another thread; each depends on (seed, step) alone."""
+    """The batches of the steps, a few prepared ahead in another thread; each depends on (seed,
+    step) alone.
+    """
 
     def batch(step: int) -> Tensor:
         return source(numpy_generator(seed, "batch", step), size)

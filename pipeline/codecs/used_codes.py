@@ -1,4 +1,6 @@
-"""The codes of a large codebook that a dataset uses, renumbered 0, 1, 2, ...: a smaller vocabulary for the diffusion."""
+"""The codes of a large codebook that a dataset uses, renumbered 0, 1, 2, ...: a smaller vocabulary
+for the diffusion.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.codecs.quantisers import nearest_codes
-from pipeline.runtime import Mistake
-from pipeline.tensors import read_tensors
+from pipeline.runtime.errors import UserError
+from pipeline.storage.tensors import read_tensors
 
 
 class UsedCodes(nn.Module):
-    """Both directions: `restricted` [K] maps a full code to its restricted one, `full` [n] a restricted code back.
+    """Both directions: `restricted` [K] maps a full code to its restricted one, `full` [n] a
+    restricted code back.
 
     The tables travel with the module between devices but stay out of the state dict.
     """
@@ -36,28 +39,38 @@ class UsedCodes(nn.Module):
 
     @classmethod
     def from_table(cls, table: Tensor) -> Self:
-        """From a published table [K] (VQ-Diffusion's taming_vqvae_2887.pt and _974.pt): full code to restricted code.
+        """From a published table [K] (VQ-Diffusion's taming_vqvae_2887.pt and _974.pt): full code
+        to restricted code.
 
-        The inverse takes the first full code of each value; codes that the dataset never used share the restricted code 0.
+        The inverse takes the first full code of each value; codes that the dataset never used share
+        the restricted code 0.
         """
         values, inverse = torch.unique(table.long(), return_inverse=True)
         if table.dim() != 1 or not torch.equal(values, torch.arange(len(values))):
-            raise Mistake("A table of used codes must be one row of whole numbers that cover 0, 1, 2, ... without a gap.")
+            raise UserError(
+                "A table of used codes must be one row of whole numbers that cover 0, 1, 2, ..."
+                " without a gap."
+            )
         positions = torch.arange(len(table))
-        first = torch.full((len(values),), len(table)).scatter_reduce_(0, inverse, positions, "amin")
+        first = torch.full((len(values),), len(table)).scatter_reduce_(
+            0, inverse, positions, "amin"
+        )
         return cls(table, first)
 
     @classmethod
     def from_dataset(cls, codes: Iterable[Tensor], codebook: Tensor) -> Self:
-        """From the full codes of a dataset (batches of any shape) and the codewords [K, D]; a code the dataset lacks, which
-        may still occur elsewhere, maps to the nearest codeword in use.
+        """From the full codes of a dataset (batches of any shape) and the codewords [K, D]; a code
+        the dataset lacks, which may still occur elsewhere, maps to the nearest codeword in use.
         """
         seen = torch.zeros(len(codebook), dtype=torch.bool)
         for batch in codes:
             seen[batch.flatten().cpu()] = True
         full = seen.nonzero().squeeze(1)
         if len(full) == 0:
-            raise Mistake("No codes were seen; a dataset of at least one image is needed to find the used codes.")
+            raise UserError(
+                "No codes were seen; a dataset of at least one image is needed to find the used"
+                " codes."
+            )
         table = codebook.detach().float().cpu()
         restricted = nearest_codes(table, table[full])
         restricted[full] = torch.arange(len(full))
@@ -69,5 +82,8 @@ class UsedCodes(nn.Module):
         content = read_tensors(path)
         tensors = [value for value in content.values() if isinstance(value, Tensor)]
         if len(tensors) != 1 or tensors[0].is_floating_point():
-            raise Mistake(f"{path} is no table of used codes; expected one tensor of whole numbers (taming_vqvae_2887.pt).")
+            raise UserError(
+                f"{path} is no table of used codes; expected one tensor of whole numbers"
+                " (taming_vqvae_2887.pt)."
+            )
         return cls.from_table(tensors[0])

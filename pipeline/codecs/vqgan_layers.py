@@ -1,4 +1,6 @@
-"""The convolutions of taming-transformers' VQ-GAN. Modules are nested as in the published state dicts."""
+"""The convolutions of taming-transformers' VQ-GAN. Modules are nested as in the published state
+dicts.
+"""
 
 import math
 from collections.abc import Sequence
@@ -6,11 +8,13 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.params import Section
+from pipeline.runtime.params import Section
 
 
 class Sizes(Section):
-    """`ddconfig` as in the published yaml files: attention sits at the levels whose resolution is in `attn_resolutions`."""
+    """`ddconfig` as in the published yaml files: attention sits at the levels whose resolution is
+    in `attn_resolutions`.
+    """
 
     double_z: bool
     z_channels: int
@@ -43,7 +47,9 @@ def norm(channels: int) -> nn.GroupNorm:
 
 
 class ResidualBlock(nn.Module):
-    """norm, swish, 3x3; norm, swish, dropout, 3x3; plus the input, through a 1x1 where the channels change."""
+    """norm, swish, 3x3; norm, swish, dropout, 3x3; plus the input, through a 1x1 where the channels
+    change.
+    """
 
     def __init__(self, inputs: int, outputs: int, dropout: float):
         super().__init__()
@@ -71,7 +77,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, C, H, W]."""
         y = self.norm(x)
-        query, key, value = (part(y).flatten(2).transpose(1, 2) for part in (self.q, self.k, self.v))
+        query, key, value = (
+            part(y).flatten(2).transpose(1, 2) for part in (self.q, self.k, self.v)
+        )
         attended = F.scaled_dot_product_attention(query, key, value)
         return x + self.proj_out(attended.transpose(1, 2).reshape(x.shape))
 
@@ -101,9 +109,18 @@ class Upsample(nn.Module):
 
 
 class Level(nn.Module):
-    """Residual blocks of one resolution, each followed by attention where the level has it, then a resampling `name`."""
+    """Residual blocks of one resolution, each followed by attention where the level has it, then a
+    resampling `name`.
+    """
 
-    def __init__(self, widths: Sequence[int], attends: bool, dropout: float, name: str, resample: nn.Module | None):
+    def __init__(
+        self,
+        widths: Sequence[int],
+        attends: bool,
+        dropout: float,
+        name: str,
+        resample: nn.Module | None,
+    ):
         super().__init__()
         self.block = nn.ModuleList(ResidualBlock(a, b, dropout) for a, b in zip(widths, widths[1:]))
         self.attn = nn.ModuleList(Attention(width) for width in widths[1:] if attends)
@@ -144,11 +161,14 @@ class Encoder(nn.Module):
         self.conv_in = nn.Conv2d(s.in_channels, s.ch, 3, padding=1)
         self.down = nn.ModuleList(
             Level(
-                [inputs[level], *[s.width(level)] * s.num_res_blocks], s.attends(level), s.dropout,
-                "downsample", Downsample(s.width(level)) if level < n - 1 else None,
+                [inputs[level], *[s.width(level)] * s.num_res_blocks],
+                s.attends(level),
+                s.dropout,
+                "downsample",
+                Downsample(s.width(level)) if level < n - 1 else None,
             )
             for level in range(n)
-        )  # fmt: skip
+        )
         self.mid = Middle(s.width(n - 1), s.dropout)
         self.norm_out = norm(s.width(n - 1))
         self.conv_out = nn.Conv2d(s.width(n - 1), s.z_channels, 3, padding=1)
@@ -162,7 +182,9 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents to images in about [-1, 1]; `up` is numbered by level, so it runs from the last to the first."""
+    """Latents to images in about [-1, 1]; `up` is numbered by level, so it runs from the last to
+    the first.
+    """
 
     def __init__(self, s: Sizes):
         super().__init__()
@@ -172,11 +194,14 @@ class Decoder(nn.Module):
         self.mid = Middle(s.width(n - 1), s.dropout)
         self.up = nn.ModuleList(
             Level(
-                [inputs[level], *[s.width(level)] * (s.num_res_blocks + 1)], s.attends(level), s.dropout,
-                "upsample", Upsample(s.width(level)) if level > 0 else None,
+                [inputs[level], *[s.width(level)] * (s.num_res_blocks + 1)],
+                s.attends(level),
+                s.dropout,
+                "upsample",
+                Upsample(s.width(level)) if level > 0 else None,
             )
             for level in range(n)
-        )  # fmt: skip
+        )
         self.norm_out = norm(s.width(0))
         self.conv_out = nn.Conv2d(s.width(0), s.out_ch, 3, padding=1)
 

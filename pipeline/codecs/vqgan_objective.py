@@ -1,4 +1,6 @@
-"""What a VQ-GAN is trained on: reconstruction, perceptual distance, commitment, and a patch critic (Esser et al., 2021)."""
+"""What a VQ-GAN is trained on: reconstruction, perceptual distance, commitment, and a patch critic
+(Esser et al., 2021).
+"""
 
 import torch
 from torch import Tensor, nn
@@ -9,13 +11,15 @@ from pipeline.codecs.bottlenecks import AveragedCodebook, Averages, Gumbel, Gumb
 from pipeline.codecs.critic import Critic, PatchCritic, Perceptual, VGGDistance
 from pipeline.codecs.training import Batches, Losses
 from pipeline.codecs.vqgan import VQGAN
-from pipeline.params import Section
-from pipeline.runtime import Mistake, torch_generator
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import Section
+from pipeline.runtime.seeds import torch_generator
 
 
 class VQGANObjective(Section):
-    """Weights of the terms; `perceptual` and `critic` may be null. The published models: l1 1, l2 0, perceptual weight 1,
-    commitment 0.25 (nearest) or 1e-8 (Gumbel: the divergence), critic weight 0.75 from step 250,001 on.
+    """Weights of the terms; `perceptual` and `critic` may be null. The published models: l1 1, l2
+    0, perceptual weight 1, commitment 0.25 (nearest) or 1e-8 (Gumbel: the divergence), critic
+    weight 0.75 from step 250,001 on.
 
     `bottleneck` belongs to the quantiser: averages for `nearest`, a temperature for `gumbel`.
     """
@@ -29,10 +33,11 @@ class VQGANObjective(Section):
 
 
 class VQGANLearner(nn.Module):
-    """A VQ-GAN with its losses and, if asked for, its critic: all are learned by one optimiser in one backward pass.
+    """A VQ-GAN with its losses and, if asked for, its critic: all are learned by one optimiser in
+    one backward pass.
 
-    The critic sees the reconstruction detached; the codec's adversarial term goes through a detached copy of the critic's
-    parameters. Neither therefore disturbs the other's gradient.
+    The critic sees the reconstruction detached; the codec's adversarial term goes through a
+    detached copy of the critic's parameters. Neither therefore disturbs the other's gradient.
     """
 
     def __init__(self, codec: VQGAN, settings: VQGANObjective):
@@ -41,20 +46,26 @@ class VQGANLearner(nn.Module):
         gumbel = codec.architecture.quantiser == "gumbel"
         if gumbel != isinstance(settings.bottleneck, Gumbel):
             kind, given = codec.architecture.quantiser, type(settings.bottleneck).__name__
-            raise Mistake(f"A {kind} quantiser does not go with the bottleneck settings {given}.")
+            raise UserError(f"A {kind} quantiser does not go with the bottleneck settings {given}.")
         if gumbel:
             self.bottleneck = GumbelRelaxation(codec.quantiser, settings.bottleneck)
         else:
             codec.quantiser.requires_grad_(False)
             self.bottleneck = AveragedCodebook(codec.quantiser, settings.bottleneck)
         self.perceptual = VGGDistance(settings.perceptual) if settings.perceptual else None
-        self.critic = PatchCritic(settings.critic, codec.architecture.ddconfig.out_ch) if settings.critic else None
+        self.critic = (
+            PatchCritic(settings.critic, codec.architecture.ddconfig.out_ch)
+            if settings.critic
+            else None
+        )
 
     @torch.no_grad()
     def start(self, batches: Batches, batch_size: int, seed: int) -> None:
         """Places the codewords on the latents of the first batches."""
         device = self.codec.decoder.last_layer.device
-        latents = torch.cat([self.codec.latent(batches(index, batch_size).to(device)) for index in range(4)])
+        latents = torch.cat(
+            [self.codec.latent(batches(index, batch_size).to(device)) for index in range(4)]
+        )
         self.bottleneck.start(latents, torch_generator(seed, "codebook", device=device))
 
     def forward(self, images: Tensor, step: int, generator: torch.Generator) -> Losses:
@@ -63,7 +74,11 @@ class VQGANLearner(nn.Module):
         quantised = self.bottleneck(self.codec.latent(images), step, generator)
         output = self.codec.synthesise(quantised.latent).float()
         difference = output - images
-        terms = {"l1": difference.abs().mean(), "l2": difference.square().mean(), "commitment": quantised.loss}
+        terms = {
+            "l1": difference.abs().mean(),
+            "l2": difference.square().mean(),
+            "commitment": quantised.loss,
+        }
         reconstruction = s.l1 * terms["l1"] + s.l2 * terms["l2"]
         if self.perceptual:
             terms["perceptual"] = self.perceptual(output, images)
@@ -71,19 +86,32 @@ class VQGANLearner(nn.Module):
         total = reconstruction + s.commitment * quantised.loss
         if self.critic and step >= s.critic.start:
             terms["adversarial"], terms["critic"] = self._adversarial(output, images)
-            total = total + self._balance(reconstruction, terms["adversarial"]) * terms["adversarial"] + terms["critic"]
+            total = (
+                total
+                + self._balance(reconstruction, terms["adversarial"]) * terms["adversarial"]
+                + terms["critic"]
+            )
         return Losses(total, terms, quantised.codes)
 
     def _adversarial(self, output: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The codec's wish to please the critic, and the critic's hinge loss on both kinds of image."""
+        """The codec's wish to please the critic, and the critic's hinge loss on both kinds of
+        image.
+        """
         frozen = {name: parameter.detach() for name, parameter in self.critic.named_parameters()}
         wish = -functional_call(self.critic, frozen, (output,)).mean()
-        judged = F.relu(1 - self.critic(images)).mean() + F.relu(1 + self.critic(output.detach())).mean()
+        judged = (
+            F.relu(1 - self.critic(images)).mean() + F.relu(1 + self.critic(output.detach())).mean()
+        )
         return wish, judged / 2
 
     def _balance(self, reconstruction: Tensor, adversarial: Tensor) -> Tensor:
-        """The ratio of both gradients at the decoder's last layer (Esser et al., Eq. 7), times the critic's weight."""
+        """The ratio of both gradients at the decoder's last layer (Esser et al., Eq. 7), times the
+        critic's weight.
+        """
         last = self.codec.decoder.last_layer
         (wanted,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
         (given,) = torch.autograd.grad(adversarial, last, retain_graph=True)
-        return self.settings.critic.weight * (wanted.norm() / (given.norm() + 1e-4)).clamp(0, 1e4).detach()
+        return (
+            self.settings.critic.weight
+            * (wanted.norm() / (given.norm() + 1e-4)).clamp(0, 1e4).detach()
+        )

@@ -1,7 +1,7 @@
 """`coco`: MSCOCO pictures with five captions each, in the layout of 2014 or 2017.
 
-The published validation pictures are the test split here, as in the paper. Pictures can be held out of training for
-validation. There are no classes: inter negatives are other pictures.
+The published validation pictures are the test split here, as in the paper. Pictures can be held out
+of training for validation. There are no classes: inter negatives are other pictures.
 """
 
 import json
@@ -15,9 +15,10 @@ from pipeline.datasets.captions import CAPTIONS, tidy
 from pipeline.datasets.listing import Folder, Skipped, existing, first_existing
 from pipeline.datasets.pictures import check_pictures, record_pictures
 from pipeline.datasets.segments import hold_out
-from pipeline.manifest import Clip
-from pipeline.params import Section
-from pipeline.runtime import Mistake, progress
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import Section
+from pipeline.runtime.progress import progress
+from pipeline.storage.manifest import Clip
 
 ADDRESS = "http://images.cocodataset.org"
 PICTURES = {2014: {"train": 82_783, "test": 40_504}, 2017: {"train": 118_287, "test": 5_000}}
@@ -39,8 +40,9 @@ ARCHIVES = {
 class Coco(Section):
     """Where MSCOCO lies and which year's layout it has.
 
-    `media_root` holds `annotations/captions_{train,val}<year>.json` and the pictures in `train<year>`, `val<year>` (or, as
-    VQ-Diffusion has them, one folder of that name inside the other). `official` fetches the archives first.
+    `media_root` holds `annotations/captions_{train,val}<year>.json` and the pictures in
+    `train<year>`, `val<year>` (or, as VQ-Diffusion has them, one folder of that name inside the
+    other). `official` fetches the archives first.
     """
 
     source: Literal["local", "official"]
@@ -51,7 +53,9 @@ class Coco(Section):
 
 
 def prepare(config: Coco, raw: Path) -> Skipped:
-    """The files left out and why; writes the manifest, all captions and the listing of the pictures into `raw`."""
+    """The files left out and why; writes the manifest, all captions and the listing of the pictures
+    into `raw`.
+    """
     if config.source == "official":
         _fetch(config)
     clips, captions, skipped = _read(config)
@@ -59,39 +63,62 @@ def prepare(config: Coco, raw: Path) -> Skipped:
 
 
 def check(config: Coco) -> list[str]:
-    """What is missing, unreadable or differs from the complete data set, a sentence each; downloads nothing."""
+    """What is missing, unreadable or differs from the complete data set, a sentence each; downloads
+    nothing.
+    """
     try:
         clips, _, skipped = _read(config)
-    except Mistake as mistake:
+    except UserError as mistake:
         return [str(mistake)]
     return check_pictures(clips, skipped, config.media_root, PICTURES[config.year])
 
 
 def read_annotations(path: Path) -> dict[str, list[str]]:
-    """The captions of each picture by its file name, pictures by number, captions by theirs; raises Mistake for other JSON."""
+    """The captions of each picture by its file name, pictures by number, captions by theirs; raises
+    UserError for other JSON.
+    """
     try:
         content = json.loads(path.read_text())
-        names = {image["id"]: image["file_name"] for image in sorted(content["images"], key=lambda image: image["id"])}
+        names = {
+            image["id"]: image["file_name"]
+            for image in sorted(content["images"], key=lambda image: image["id"])
+        }
         captions = {name: [] for name in names.values()}
         for annotation in sorted(content["annotations"], key=lambda annotation: annotation["id"]):
             if (number := annotation["image_id"]) not in names:
-                raise Mistake(f"{path}: caption {annotation['id']} is of picture {number}, which is not listed; fetch it anew.")
+                raise UserError(
+                    f"{path}: caption {annotation['id']} is of picture {number}, which is not"
+                    " listed; fetch it anew."
+                )
             captions[names[number]].append(tidy(annotation["caption"]))
     except FileNotFoundError:
-        raise Mistake(f"{path} does not exist; it is in annotations_trainval<year>.zip of {ADDRESS}.") from None
+        raise UserError(
+            f"{path} does not exist; it is in annotations_trainval<year>.zip of {ADDRESS}."
+        ) from None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise Mistake(f"{path} is truncated or holds no COCO captions ({type(error).__name__}); fetch it again.") from None
+        raise UserError(
+            f"{path} is truncated or holds no COCO captions ({type(error).__name__}); fetch it"
+            " again."
+        ) from None
     return captions
 
 
 def _read(config: Coco) -> tuple[list[Clip], dict[str, list[str]], Skipped]:
-    root = existing(config.media_root, "download.media_root", "docs/datasets.md says what belongs there and where to get it")
+    root = existing(
+        config.media_root,
+        "download.media_root",
+        "docs/datasets.md says what belongs there and where to get it",
+    )
     clips, captions, skipped = [], {}, []
     for split, published in (("train", "train"), ("test", "val")):
         part = f"{published}{config.year}"
         texts = read_annotations(root / "annotations" / f"captions_{part}.json")
         folder = first_existing(root, [f"{part}/{part}", part], "pictures")
-        held_out = hold_out(list(texts), config.validation_images, config.split_seed) if split == "train" else set()
+        held_out = (
+            hold_out(list(texts), config.validation_images, config.split_seed)
+            if split == "train"
+            else set()
+        )
         for name, found in progress(texts.items(), f"looking for {part}", len(texts)):
             picture, identity = folder / name, Path(name).stem
             if "/" in name or not found or not picture.exists():
@@ -99,13 +126,19 @@ def _read(config: Coco) -> tuple[list[Clip], dict[str, list[str]], Skipped]:
                 continue
             captions[identity] = found
             where = "val" if name in held_out else split
-            clips.append(Clip(identity, str(picture.relative_to(root)), where, caption_file=CAPTIONS))
+            clips.append(
+                Clip(identity, str(picture.relative_to(root)), where, caption_file=CAPTIONS)
+            )
     return clips, captions, skipped
 
 
 def _fetch(config: Coco) -> None:
     """Fetches and unpacks the archives whose folder is not there yet."""
     for archive, md5 in ARCHIVES[config.year].items():
-        holds = f"annotations/captions_val{config.year}.json" if archive.startswith("annotations") else Path(archive).stem
+        holds = (
+            f"annotations/captions_val{config.year}.json"
+            if archive.startswith("annotations")
+            else Path(archive).stem
+        )
         if not (config.media_root / holds).exists():
             fetch_archive(f"{ADDRESS}/{archive}", config.media_root, 40 * GIB, md5=md5)

@@ -1,7 +1,8 @@
-"""`digits`: the 1797 scans of handwritten digits that ship with scikit-learn, as class-conditional pictures.
+"""`digits`: the 1797 scans of handwritten digits that ship with scikit-learn, as class-conditional
+pictures.
 
-The scans are 8x8 with 17 grey levels. They are enlarged to 16x16: a codec that halves the sides then has an 8x8 grid
-of 64 tokens to model, and nothing larger would add detail, only work.
+The scans are 8x8 with 17 grey levels. They are enlarged to 16x16: a codec that halves the sides
+then has an 8x8 grid of 64 tokens to model, and nothing larger would add detail, only work.
 """
 
 from pathlib import Path
@@ -10,9 +11,9 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from pipeline.manifest import Clip, write_manifest
-from pipeline.params import Section
-from pipeline.runtime import progress
+from pipeline.runtime.params import Section
+from pipeline.runtime.progress import progress
+from pipeline.storage.manifest import Clip, write_manifest
 
 
 class Digits(Section):
@@ -30,14 +31,18 @@ def check(config: Digits) -> list[str]:
 
 
 def prepare(config: Digits, raw: Path) -> list[tuple[str, str]]:
-    """The files left out (none); writes the scans as grey PNG files, white ink on black, and the manifest into `raw`."""
+    """The files left out (none); writes the scans as grey PNG files, white ink on black, and the
+    manifest into `raw`.
+    """
     from sklearn.datasets import load_digits
 
     scans, labels = load_digits(return_X_y=True)
     splits = _splits(labels, config)
     (raw / "images").mkdir(parents=True, exist_ok=True)
     clips = []
-    for number, (scan, label) in enumerate(progress(list(zip(scans, labels, strict=True)), "writing digits")):
+    for number, (scan, label) in enumerate(
+        progress(list(zip(scans, labels, strict=True)), "writing digits")
+    ):
         name = f"digit_{number:04d}"
         picture = Image.fromarray(np.round(scan.reshape(8, 8) * 255 / 16).astype(np.uint8))
         picture = picture.resize((config.image_size, config.image_size), Image.Resampling.BICUBIC)
@@ -55,6 +60,8 @@ def _splits(labels: np.ndarray, config: Digits) -> np.ndarray:
     rest, test = train_test_split(
         np.arange(len(labels)), test_size=config.test, stratify=labels, random_state=config.seed
     )
-    _, val = train_test_split(rest, test_size=config.val, stratify=labels[rest], random_state=config.seed)
+    _, val = train_test_split(
+        rest, test_size=config.val, stratify=labels[rest], random_state=config.seed
+    )
     splits[test], splits[val] = "test", "val"
     return splits

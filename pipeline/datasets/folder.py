@@ -8,11 +8,13 @@ from pydantic import Field, model_validator
 
 from pipeline.datasets.listing import Folder as FolderPath
 from pipeline.datasets.listing import Skipped, existing, record
-from pipeline.manifest import Clip
 from pipeline.media.audio import is_silent, read_audio
 from pipeline.media.video import EXTENSIONS, probe
-from pipeline.params import Section
-from pipeline.runtime import Mistake, numpy_generator, progress
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import Section
+from pipeline.runtime.progress import progress
+from pipeline.runtime.seeds import numpy_generator
+from pipeline.storage.manifest import Clip
 
 _SOUND_RATE = 16_000  # enough to tell whether there is sound
 
@@ -20,10 +22,11 @@ _SOUND_RATE = 16_000  # enough to tell whether there is sound
 class Folder(Section):
     """Which videos, how they are cut, and how they are divided.
 
-    Every `hop_seconds` a clip of `clip_seconds` begins (an equal hop: no overlap). `genres`: the names of the folders below
-    `media_root` are genres. Whole videos, each taken for a song of its own, go to validation and test by their shares of all
-    videos (at least one each, if there are three or more), drawn from `split_seed`. Clips quieter than `silence_db` have no
-    music to learn from and become inference-only.
+    Every `hop_seconds` a clip of `clip_seconds` begins (an equal hop: no overlap). `genres`: the
+    names of the folders below `media_root` are genres. Whole videos, each taken for a song of its
+    own, go to validation and test by their shares of all videos (at least one each, if there are
+    three or more), drawn from `split_seed`. Clips quieter than `silence_db` have no music to learn
+    from and become inference-only.
     """
 
     media_root: FolderPath
@@ -43,7 +46,9 @@ class Folder(Section):
 
 
 def prepare(config: Folder, raw: Path) -> Skipped:
-    """The files left out and why; writes the manifest and the listing of the files it refers to into `raw`."""
+    """The files left out and why; writes the manifest and the listing of the files it refers to
+    into `raw`.
+    """
     clips, skipped = _clips(config)
     return record(raw, clips, skipped, config.media_root)
 
@@ -52,19 +57,21 @@ def check(config: Folder) -> list[str]:
     """What is wrong with the folder or its videos, a sentence each; changes nothing."""
     try:
         _, skipped = _clips(config)
-    except Mistake as mistake:
+    except UserError as mistake:
         return [str(mistake)]
     return [f"{name}: {reason}" for name, reason in skipped]
 
 
 def _clips(config: Folder) -> tuple[list[Clip], Skipped]:
-    """The clips of all videos that can be used, in the order of their names, and the others with the reasons."""
+    """The clips of all videos that can be used, in the order of their names, and the others with
+    the reasons.
+    """
     clips, skipped = {}, []
     for path in progress(_videos(config.media_root), "looking at videos"):
         name = path.relative_to(config.media_root).as_posix()
         try:
             clips[name] = list(_cut(config, path, name))
-        except Mistake as mistake:
+        except UserError as mistake:
             skipped.append((name, str(mistake)))
     learnable = [name for name, cut in clips.items() if any(clip.split == "train" for clip in cut)]
     splits = _splits(config, learnable)
@@ -77,7 +84,9 @@ def _clips(config: Folder) -> tuple[list[Clip], Skipped]:
 
 
 def _videos(root: Path) -> list[Path]:
-    """Every video below a folder, hidden ones aside, by name; raises Mistake when there is none."""
+    """Every video below a folder, hidden ones aside, by name; raises UserError when there is
+    none.
+    """
     existing(root, "download.media_root", "give the folder that holds your videos")
     paths = sorted(
         Path(folder) / name
@@ -86,25 +95,39 @@ def _videos(root: Path) -> list[Path]:
         if name.lower().endswith(EXTENSIONS) and not name.startswith(".")
     )
     if not paths:
-        raise Mistake(f"{root} holds no video; expected files ending in {', '.join(EXTENSIONS)}, in folders of any depth.")
+        raise UserError(
+            f"{root} holds no video; expected files ending in {', '.join(EXTENSIONS)}, in folders"
+            " of any depth."
+        )
     return paths
 
 
 def _cut(config: Folder, path: Path, name: str) -> Iterator[Clip]:
-    """The clips of one video, provisionally `train` or, without music, `infer`; raises Mistake when it cannot be used."""
+    """The clips of one video, provisionally `train` or, without music, `infer`; raises UserError
+    when it cannot be used.
+    """
     info, seconds = probe(path), config.clip_seconds
     if info.duration_s < seconds - 1 / info.fps:
-        raise Mistake(f"{name} lasts {info.duration_s:.2f} s, less than a clip of {seconds:g} s.")
+        raise UserError(f"{name} lasts {info.duration_s:.2f} s, less than a clip of {seconds:g} s.")
     sound = read_audio(path, _SOUND_RATE) if info.has_audio else None
     n_clips = 1 + int((info.duration_s - seconds + 1 / info.fps) // config.hop_seconds)
-    stem, folders = name.rsplit(".", 1)[0].replace("/", "__") + "_" + path.suffix[1:].lower(), name.split("/")[:-1]
+    stem, folders = (
+        name.rsplit(".", 1)[0].replace("/", "__") + "_" + path.suffix[1:].lower(),
+        name.split("/")[:-1],
+    )
     for number in range(n_clips):
         start = round(number * config.hop_seconds, 6)
-        stretch = sound[round(start * _SOUND_RATE) : round((start + seconds) * _SOUND_RATE)] if sound is not None else ()
+        stretch = (
+            sound[round(start * _SOUND_RATE) : round((start + seconds) * _SOUND_RATE)]
+            if sound is not None
+            else ()
+        )
         yield Clip(
             id=f"{stem}_seg{number + 1}",
             path=name,
-            split="infer" if len(stretch) == 0 or is_silent(stretch, config.silence_db) else "train",
+            split=(
+                "infer" if len(stretch) == 0 or is_silent(stretch, config.silence_db) else "train"
+            ),
             start_s=start,
             duration_s=seconds,
             song=name,
@@ -113,8 +136,13 @@ def _cut(config: Folder, path: Path, name: str) -> Iterator[Clip]:
 
 
 def _splits(config: Folder, videos: list[str]) -> dict[str, str]:
-    """The split of each video with music: the shares of all videos, at least one each where three or more are there."""
-    order = [videos[place] for place in numpy_generator(config.split_seed, "splits").permutation(len(videos))]
+    """The split of each video with music: the shares of all videos, at least one each where three
+    or more are there.
+    """
+    order = [
+        videos[place]
+        for place in numpy_generator(config.split_seed, "splits").permutation(len(videos))
+    ]
     counts = {}
     for split, share in (("val", config.val_share), ("test", config.test_share)):
         counts[split] = max(round(share * len(videos)), int(share > 0 and len(videos) >= 3))

@@ -1,7 +1,8 @@
 """`imagenet`: ILSVRC 2012, a thousand classes, from a local copy.
 
-The published validation pictures are the test split here, as in the paper. Pictures can be held out of training for
-validation. A row's label is its class's WordNet number: in alphabetical order these are the usual classes 0..999.
+The published validation pictures are the test split here, as in the paper. Pictures can be held out
+of training for validation. A row's label is its class's WordNet number: in alphabetical order these
+are the usual classes 0..999.
 """
 
 import json
@@ -13,17 +14,20 @@ from pydantic import Field
 from pipeline.datasets.listing import Folder, Skipped, existing
 from pipeline.datasets.pictures import check_pictures, record_pictures
 from pipeline.datasets.segments import hold_out
-from pipeline.manifest import Clip
 from pipeline.media.image import EXTENSIONS
-from pipeline.params import Section
-from pipeline.runtime import Mistake, progress, write_json
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import write_json
+from pipeline.runtime.params import Section
+from pipeline.runtime.progress import progress
+from pipeline.storage.manifest import Clip
 
 PICTURES = {"train": 1_281_167, "test": 50_000}
 _CLASS = re.compile(r"n\d{8}")
 
 
 class Imagenet(Section):
-    """Where ImageNet lies: `media_root` holds `imagenet_class_index.json` and `{train,val}/<class>/*.JPEG`.
+    """Where ImageNet lies: `media_root` holds `imagenet_class_index.json` and
+    `{train,val}/<class>/*.JPEG`.
 
     It cannot be downloaded freely: image-net.org gives it to those who register (docs/datasets.md).
     """
@@ -34,7 +38,9 @@ class Imagenet(Section):
 
 
 def prepare(config: Imagenet, raw: Path) -> Skipped:
-    """The files left out and why; writes the manifest, the class numbers and the listing of the pictures into `raw`."""
+    """The files left out and why; writes the manifest, the class numbers and the listing of the
+    pictures into `raw`.
+    """
     clips, skipped = _read(config)
     write_json(raw / "classes.json", class_numbers(config.media_root))
     return record_pictures(raw, clips, skipped, config.media_root)
@@ -44,26 +50,38 @@ def check(config: Imagenet) -> list[str]:
     """What is missing, unreadable or differs from the complete data set, a sentence each."""
     try:
         clips, skipped = _read(config)
-    except Mistake as mistake:
+    except UserError as mistake:
         return [str(mistake)]
     return check_pictures(clips, skipped, config.media_root, PICTURES)
 
 
 def class_numbers(root: Path) -> dict[str, int]:
-    """The published number 0..999 of each WordNet class; raises Mistake when imagenet_class_index.json is damaged."""
+    """The published number 0..999 of each WordNet class; raises UserError when
+    imagenet_class_index.json is damaged.
+    """
     path = root / "imagenet_class_index.json"
-    existing(path, "download.media_root", "it maps class numbers to WordNet names, as in Keras and torchvision tutorials")
+    existing(
+        path,
+        "download.media_root",
+        "it maps class numbers to WordNet names, as in Keras and torchvision tutorials",
+    )
     try:
         numbers = {wnid: int(number) for number, (wnid, _) in json.loads(path.read_text()).items()}
     except (ValueError, TypeError, AttributeError) as error:
-        raise Mistake(f"{path} is damaged ({error}); it should map numbers to [WordNet number, name].") from None
+        raise UserError(
+            f"{path} is damaged ({error}); it should map numbers to [WordNet number, name]."
+        ) from None
     if sorted(numbers.values()) != list(range(len(numbers))):
-        raise Mistake(f"{path}: the class numbers should be 0, 1, 2 and so on, each once.")
+        raise UserError(f"{path}: the class numbers should be 0, 1, 2 and so on, each once.")
     return numbers
 
 
 def _read(config: Imagenet) -> tuple[list[Clip], Skipped]:
-    root = existing(config.media_root, "download.media_root", "docs/datasets.md says how to get ImageNet and lay it out")
+    root = existing(
+        config.media_root,
+        "download.media_root",
+        "docs/datasets.md says how to get ImageNet and lay it out",
+    )
     numbers = class_numbers(root)
     existing(root / "train", "download.media_root", "it should hold one folder for each class")
     train, skipped = _pictures(root / "train", numbers)
@@ -82,12 +100,24 @@ def _pictures(folder: Path, numbers: dict[str, int]) -> tuple[list[Path], Skippe
         if entry.name in numbers and entry.is_dir():
             files = sorted(entry.iterdir())
             pictures += [file for file in files if file.suffix.lower() in EXTENSIONS]
-            skipped += [(str(file), "is not a picture") for file in files if file.suffix.lower() not in EXTENSIONS]
+            skipped += [
+                (str(file), "is not a picture")
+                for file in files
+                if file.suffix.lower() not in EXTENSIONS
+            ]
         else:
             unknown_class = "is a class that imagenet_class_index.json lacks"
-            skipped.append((str(entry), unknown_class if _CLASS.fullmatch(entry.name) else "is not a class folder"))
+            skipped.append(
+                (
+                    str(entry),
+                    unknown_class if _CLASS.fullmatch(entry.name) else "is not a class folder",
+                )
+            )
     if not pictures:
-        raise Mistake(f"{folder} holds no class folder with pictures; sort them into <class>/ first (docs/datasets.md).")
+        raise UserError(
+            f"{folder} holds no class folder with pictures; sort them into <class>/ first"
+            " (docs/datasets.md)."
+        )
     return pictures, skipped
 
 

@@ -9,11 +9,13 @@ from PIL import Image, UnidentifiedImageError
 from pipeline.media.audio import read_audio
 from pipeline.media.container import open_media
 from pipeline.media.video import probe
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 
 
 def seconds_of(path: Path) -> float:
-    """How long a video lasts by its header, without reading it to the end; raises Mistake when it cannot be opened."""
+    """How long a video lasts by its header, without reading it to the end; raises UserError when it
+    cannot be opened.
+    """
     with open_media(path) as container:
         return (container.duration or 0) / av.time_base
 
@@ -22,7 +24,7 @@ def video_trouble(path: Path, needs_sound: bool = True) -> str | None:
     """Reads every packet of a video."""
     try:
         return None if probe(path).has_audio or not needs_sound else "has no sound track"
-    except Mistake as mistake:
+    except UserError as mistake:
         return f"is unusable: {str(mistake).removesuffix('.')}"
 
 
@@ -30,7 +32,7 @@ def sound_trouble(path: Path) -> str | None:
     """Decodes a whole sound file."""
     try:
         return None if len(read_audio(path, 22_050)) else "holds no sound"
-    except Mistake as mistake:
+    except UserError as mistake:
         return f"is unusable: {str(mistake).removesuffix('.')}"
 
 

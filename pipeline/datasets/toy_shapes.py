@@ -1,7 +1,8 @@
 """`toy_shapes`: captioned scenes of two coloured shapes, drawn from a seed.
 
-The test split holds out combinations: no pair of coloured shapes stands in training in the relation in which the test
-shows it, so a model that scores there has put together what it learned and does not remember.
+The test split holds out combinations: no pair of coloured shapes stands in training in the relation
+in which the test shows it, so a model that scores there has put together what it learned and does
+not remember.
 """
 
 from itertools import product
@@ -12,13 +13,16 @@ from pydantic import Field
 
 from pipeline.datasets.captions import CAPTIONS, write_captions
 from pipeline.datasets.scenes import COLOURS, SHAPES, SIZES, Scene, Thing, captions, draw
-from pipeline.manifest import Clip, write_manifest
-from pipeline.params import Section
-from pipeline.runtime import numpy_generator, progress
+from pipeline.runtime.params import Section
+from pipeline.runtime.progress import progress
+from pipeline.runtime.seeds import numpy_generator
+from pipeline.storage.manifest import Clip, write_manifest
 
 
 class ToyShapes(Section):
-    """How many scenes to draw for each split, how large, and which share of the combinations only the test shows."""
+    """How many scenes to draw for each split, how large, and which share of the combinations only
+    the test shows.
+    """
 
     image_size: int = Field(ge=32, le=512, multiple_of=32)
     train: int = Field(ge=10)
@@ -36,7 +40,11 @@ def check(config: ToyShapes) -> list[str]:
 def prepare(config: ToyShapes, raw: Path) -> list[tuple[str, str]]:
     """The files left out (none); draws pictures and captions into `raw` and writes its manifest."""
     seen, held_out = split_scenes(config.held_out, config.seed)
-    plan = [("train", config.train, seen), ("val", config.val, seen), ("test", config.test, held_out)]
+    plan = [
+        ("train", config.train, seen),
+        ("val", config.val, seen),
+        ("test", config.test, held_out),
+    ]
     work = [(split, number, scenes) for split, count, scenes in plan for number in range(count)]
     (raw / "images").mkdir(parents=True, exist_ok=True)
     clips, told = [], {}
@@ -44,7 +52,9 @@ def prepare(config: ToyShapes, raw: Path) -> list[tuple[str, str]]:
         name = f"{split}_{number:05d}"
         generator = numpy_generator(config.seed, name)
         scene = scenes[generator.integers(len(scenes))]
-        Image.fromarray(draw(scene, config.image_size, generator)).save(raw / "images" / f"{name}.png")
+        Image.fromarray(draw(scene, config.image_size, generator)).save(
+            raw / "images" / f"{name}.png"
+        )
         clips.append(Clip(name, f"images/{name}.png", split, caption_file=CAPTIONS))
         told[name] = [str(caption) for caption in generator.permutation(captions(scene))]
     write_captions(raw, told)
@@ -53,13 +63,23 @@ def prepare(config: ToyShapes, raw: Path) -> list[tuple[str, str]]:
 
 
 def split_scenes(held_out: float, seed: int) -> tuple[list[Scene], list[Scene]]:
-    """The scenes for training and validation, and those for the test: no combination (`Scene.kind`) is in both."""
+    """The scenes for training and validation, and those for the test: no combination (`Scene.kind`)
+    is in both.
+    """
     coloured = list(product(COLOURS, SHAPES))
-    kinds = [(*first, axis, *second) for first, axis, second in product(coloured, "xy", coloured) if first != second]
+    kinds = [
+        (*first, axis, *second)
+        for first, axis, second in product(coloured, "xy", coloured)
+        if first != second
+    ]
     order = numpy_generator(seed, "held out").permutation(len(kinds))
     chosen = {kinds[row] for row in order[: round(held_out * len(kinds))]}
     scenes = [
         Scene(Thing(size_1, colour_1, shape_1), Thing(size_2, colour_2, shape_2), axis)
-        for (colour_1, shape_1, axis, colour_2, shape_2), size_1, size_2 in product(kinds, SIZES, SIZES)
+        for (colour_1, shape_1, axis, colour_2, shape_2), size_1, size_2 in product(
+            kinds, SIZES, SIZES
+        )
     ]
-    return [scene for scene in scenes if scene.kind not in chosen], [scene for scene in scenes if scene.kind in chosen]
+    return [scene for scene in scenes if scene.kind not in chosen], [
+        scene for scene in scenes if scene.kind in chosen
+    ]

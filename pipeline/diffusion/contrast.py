@@ -1,7 +1,8 @@
-"""The contrastive losses: which negatives meet which loss, in what form, and the mutual-information bound they give.
+"""The contrastive losses: which negatives meet which loss, in what form, and the mutual-information
+bound they give.
 
-CDCD, Eq. 2: negatives z^1..z^N of a pair (z_0, c) should be unlikely given c. The `step` loss compares L_vb at a step t
-(Eq. 3), the `sample` loss -log p(z_0 | z_t, c) (Eq. 4).
+CDCD, Eq. 2: negatives z^1..z^N of a pair (z_0, c) should be unlikely given c. The `step` loss
+compares L_vb at a step t (Eq. 3), the `sample` loss -log p(z_0 | z_t, c) (Eq. 4).
 """
 
 import math
@@ -13,27 +14,29 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from pipeline.diffusion.process import uniform
-from pipeline.params import Section
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import Section
 
 Direction = Literal["constant", "decreasing", "increasing"]
 SETTINGS = ("vanilla", "step_intra", "step_inter", "sample_intra", "sample_inter")
 
 
 class Contrast(Section):
-    """How negatives enter the loss. The top-level `contrast` chooses the setting; this section says everything else.
+    """How negatives enter the loss. The top-level `contrast` chooses the setting; this section says
+    everything else.
 
-    form: `difference` subtracts the negatives' losses (Algorithm 1; unbounded unless `cap` is set); `infonce` is the
-    bounded log-sum-exp of Eq. 2 over -(loss given c - loss given the null condition) / temperature, with no gradient through
-    the null condition.
-    chains: `parallel` noises each negative to its own z_t^j, which the network sees with c (the paper's step-wise loss);
-    `released` keeps the positive's x_t and changes only the target. The sample-wise loss always uses the positive's z_t.
-    scale: `mean` (Algorithm 1), `sum` (Eq. 3), `log_n` (log N times the sum, Eq. 9g); difference only.
-    keep_positive: whether the positive's own term is part of the loss (Eq. 3 and 4), or only the negatives' (Algorithm 1).
-    intra_weight, inter_weight: lambda; direction: times 2 - t/T (paper: decreasing), 1 + t/T (released) or 1.
-    negatives_per_step: how many of the stored N are drawn at random for each sample (null: all); difference only.
-    contrastive_steps: the loss applies with probability contrastive_steps / T (Appendix E.3; null: always).
-    cap: a negative's term stops at so many nats a token (null: no cap).
+    form: `difference` subtracts the negatives' losses (Algorithm 1; unbounded unless `cap` is set);
+    `infonce` is the bounded log-sum-exp of Eq. 2 over -(loss given c - loss given the null
+    condition) / temperature, with no gradient through the null condition. chains: `parallel` noises
+    each negative to its own z_t^j, which the network sees with c (the paper's step-wise loss);
+    `released` keeps the positive's x_t and changes only the target. The sample-wise loss always
+    uses the positive's z_t. scale: `mean` (Algorithm 1), `sum` (Eq. 3), `log_n` (log N times the
+    sum, Eq. 9g); difference only. keep_positive: whether the positive's own term is part of the
+    loss (Eq. 3 and 4), or only the negatives' (Algorithm 1). intra_weight, inter_weight: lambda;
+    direction: times 2 - t/T (paper: decreasing), 1 + t/T (released) or 1. negatives_per_step: how
+    many of the stored N are drawn at random for each sample (null: all); difference only.
+    contrastive_steps: the loss applies with probability contrastive_steps / T (Appendix E.3; null:
+    always). cap: a negative's term stops at so many nats a token (null: no cap).
     """
 
     form: Literal["difference", "infonce"]
@@ -51,17 +54,27 @@ class Contrast(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.form == "infonce" and self.negatives_per_step is not None:
-            raise ValueError("negatives_per_step must be null with the form infonce: a subset of its sum is biased")
+            raise ValueError(
+                "negatives_per_step must be null with the form infonce: a subset of its sum is"
+                " biased"
+            )
         if self.form == "infonce" and not self.keep_positive:
-            raise ValueError("keep_positive must be true with the form infonce: the positive is one of its N + 1 terms")
+            raise ValueError(
+                "keep_positive must be true with the form infonce: the positive is one of its N + 1"
+                " terms"
+            )
         if self.form == "infonce" and self.scale != "mean":
-            raise ValueError("scale must be mean with the form infonce: it weighs its negatives itself")
+            raise ValueError(
+                "scale must be mean with the form infonce: it weighs its negatives itself"
+            )
         return self
 
 
 @dataclass(frozen=True)
 class Term:
-    """One contrast: the loss (`step` or `sample`) against one kind of negatives (`intra` or `inter`)."""
+    """One contrast: the loss (`step` or `sample`) against one kind of negatives (`intra` or
+    `inter`).
+    """
 
     loss: str
     kind: str
@@ -73,54 +86,81 @@ class Term:
 
 
 def parse_setting(setting: str) -> tuple[Term, ...]:
-    """The terms of a setting: none for `vanilla`, one for `step_intra` and its like, two for `step_intra+sample_inter`."""
+    """The terms of a setting: none for `vanilla`, one for `step_intra` and its like, two for
+    `step_intra+sample_inter`.
+    """
     names = [] if setting == "vanilla" else setting.split("+")
     if unknown := [name for name in names if name not in SETTINGS[1:]]:
-        raise Mistake(
+        raise UserError(
             f"contrast is {setting!r}, but {unknown[0]!r} is none of {', '.join(SETTINGS)}; "
             "an intra and an inter setting can be joined by '+'."
         )
     terms = tuple(Term(*name.split("_")) for name in names)
     if len({term.kind for term in terms}) < len(terms):
-        raise Mistake(f"contrast is {setting!r}: at most one intra and one inter setting can be joined.")
+        raise UserError(
+            f"contrast is {setting!r}: at most one intra and one inter setting can be joined."
+        )
     return terms
 
 
-def choose_negatives(term: Term, stored: dict[str, Tensor], n_drawn: int | None, generator: torch.Generator) -> Tensor:
-    """The negatives [B, m, L] of a term: `n_drawn` of the stored [B, N, L] for each sample, all of them when None."""
+def choose_negatives(
+    term: Term, stored: dict[str, Tensor], n_drawn: int | None, generator: torch.Generator
+) -> Tensor:
+    """The negatives [B, m, L] of a term: `n_drawn` of the stored [B, N, L] for each sample, all of
+    them when None.
+    """
     if term.kind not in stored:
-        raise Mistake(f"Contrast {term.name} needs {term.kind} negatives, but the batch has none; rerun the stage negatives.")
+        raise UserError(
+            f"Contrast {term.name} needs {term.kind} negatives, but the batch has none; rerun the"
+            " stage negatives."
+        )
     tokens = stored[term.kind].long()
     if tokens.ndim != 3 or tokens.shape[1] == 0:
-        raise Mistake(f"{term.kind} negatives must be [batch, N >= 1, length], not {tuple(tokens.shape)}.")
+        raise UserError(
+            f"{term.kind} negatives must be [batch, N >= 1, length], not {tuple(tokens.shape)}."
+        )
     batch, n_stored, length = tokens.shape
     if n_drawn is None or n_drawn == n_stored:
         return tokens
     if n_drawn > n_stored:
-        raise Mistake(f"negatives_per_step is {n_drawn}, but only {n_stored} {term.kind} negatives are stored; lower it.")
+        raise UserError(
+            f"negatives_per_step is {n_drawn}, but only {n_stored} {term.kind} negatives are"
+            " stored; lower it."
+        )
     order = uniform((batch, n_stored), generator, tokens.device).argsort(1)[:, :n_drawn]
     return tokens.gather(1, order[:, :, None].expand(-1, -1, length))
 
 
 def direction_weight(direction: Direction, t: Tensor, n_steps: int) -> Tensor:
-    """The adaptive weight at steps t [B]: 2 - i/T, 1 + i/T or 1, with i = t - 1 counted from 0 as in the published code."""
+    """The adaptive weight at steps t [B]: 2 - i/T, 1 + i/T or 1, with i = t - 1 counted from 0 as
+    in the published code.
+    """
     progress = (t - 1).double() / n_steps
-    return {"constant": torch.ones_like(progress), "decreasing": 2 - progress, "increasing": 1 + progress}[direction]
+    return {
+        "constant": torch.ones_like(progress),
+        "decreasing": 2 - progress,
+        "increasing": 1 + progress,
+    }[direction]
 
 
 def difference(config: Contrast, n_stored: int, n_drawn: int) -> Tensor:
-    """The coefficients [1 + m] of positive and negatives in [keep] positive - C sum_j negative_j; float64.
+    """The coefficients [1 + m] of positive and negatives in [keep] positive - C sum_j negative_j;
+    float64.
 
     C makes a drawn subset stand for all N stored negatives.
     """
     scale = {"mean": 1.0, "sum": n_stored, "log_n": n_stored * math.log(n_stored)}[config.scale]
-    return torch.tensor([float(config.keep_positive), *[-scale / n_drawn] * n_drawn], dtype=torch.float64)
+    return torch.tensor(
+        [float(config.keep_positive), *[-scale / n_drawn] * n_drawn], dtype=torch.float64
+    )
 
 
 def infonce(losses: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """-log of the positive's share among exp(-loss / temperature) [B] (Eq. 2), and its derivative [B, 1 + m] by each loss.
+    """-log of the positive's share among exp(-loss / temperature) [B] (Eq. 2), and its derivative
+    [B, 1 + m] by each loss.
 
-    `losses` [B, 1 + m]: the positive first, each relative to the null condition's, -log p(z | c) / p(z).
+    `losses` [B, 1 + m]: the positive first, each relative to the null condition's, -log p(z | c) /
+    p(z).
     """
     scores = -losses / temperature
     share = torch.softmax(scores, dim=1)
@@ -129,5 +169,7 @@ def infonce(losses: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
 
 
 def information_bound(losses: Tensor, temperature: float) -> Tensor:
-    """A lower bound on the mutual information of content and condition, log N - L_InfoNCE, nats; `losses` as for `infonce`."""
+    """A lower bound on the mutual information of content and condition, log N - L_InfoNCE, nats;
+    `losses` as for `infonce`.
+    """
     return math.log(losses.shape[1] - 1) - infonce(losses, temperature)[0].mean()

@@ -1,7 +1,8 @@
-"""The training loss: likelihood, auxiliary and contrastive terms of one batch, from tokens to one differentiable number.
+"""The training loss: likelihood, auxiliary and contrastive terms of one batch, from tokens to one
+differentiable number.
 
-total = mean over the batch of (main + auxiliary + contrast) / (p(t) L), nats a token: an unbiased estimate of the sum
-over t of what each step loses (CDCD, Eq. 5 and Algorithm 1).
+total = mean over the batch of (main + auxiliary + contrast) / (p(t) L), nats a token: an unbiased
+estimate of the sum over t of what each step loses (CDCD, Eq. 5 and Algorithm 1).
 """
 
 from dataclasses import dataclass
@@ -25,8 +26,8 @@ from pipeline.diffusion.contrast import (
 from pipeline.diffusion.predictions import Condition, Network, noise
 from pipeline.diffusion.process import MaskAndReplace, uniform
 from pipeline.diffusion.steps import ImportanceSteps, UniformSteps
-from pipeline.params import Section
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import Section
 
 PATIENCE = 100  # training steps before the balance of the terms is judged
 MEMORY = 0.98  # of the running averages it is judged by
@@ -35,10 +36,10 @@ MEMORY = 0.98  # of the running averages it is judged by
 class Loss(Section):
     """The likelihood part of the loss.
 
-    t_sampling: `importance` (VQ-Diffusion) or `uniform` (Algorithm 1).
-    auxiliary_weight: of -log p(x_0 | x_t) (5e-4; ImageNet 1e-3); auxiliary_direction: times 2 - t/T (published for images),
-    1 + t/T (published for music) or 1.
-    null_probability: how often a condition gives way to the learned null, for guidance and for `infonce`; 0: never.
+    t_sampling: `importance` (VQ-Diffusion) or `uniform` (Algorithm 1). auxiliary_weight: of -log
+    p(x_0 | x_t) (5e-4; ImageNet 1e-3); auxiliary_direction: times 2 - t/T (published for images), 1
+    + t/T (published for music) or 1. null_probability: how often a condition gives way to the
+    learned null, for guidance and for `infonce`; 0: never.
     """
 
     t_sampling: Literal["importance", "uniform"]
@@ -49,31 +50,48 @@ class Loss(Section):
 
 @dataclass(frozen=True)
 class LossTerms:
-    """One batch's loss, scalars; all but `total` are detached, and main + auxiliary + contrast = total."""
+    """One batch's loss, scalars; all but `total` are detached, and main + auxiliary + contrast =
+    total.
+    """
 
     total: Tensor  # to call backward() on
     main: Tensor  # nats a token: the variational bound, summed over t
     auxiliary: Tensor  # weighted
     contrast: Tensor  # weighted and signed: negative when negatives are pushed away; 0 without any
-    negative: dict[str, Tensor]  # setting -> mean cost of a negative's token, nats, unweighted; empty without any
-    bound: dict[str, Tensor]  # setting -> log N - L_InfoNCE, nats; empty unless asked for (and there is a condition left)
+    negative: dict[
+        str, Tensor
+    ]  # setting -> mean cost of a negative's token, nats, unweighted; empty without any
+    bound: dict[
+        str, Tensor
+    ]  # setting -> log N - L_InfoNCE, nats; empty unless asked for (and there is a condition left)
 
 
 class Objective(nn.Module):
-    """The training loss of one setting; what it learns about t is in its state_dict and belongs to the checkpoint.
+    """The training loss of one setting; what it learns about t is in its state_dict and belongs to
+    the checkpoint.
 
-    In train() mode conditions are dropped, `contrastive_steps` counts and statistics are updated; in eval() nothing changes.
+    In train() mode conditions are dropped, `contrastive_steps` counts and statistics are updated;
+    in eval() nothing changes.
     """
 
     balance: Tensor
     seen: Tensor
 
-    def __init__(self, process: MaskAndReplace, loss: Loss, setting: str, contrast: Contrast | None = None) -> None:
+    def __init__(
+        self, process: MaskAndReplace, loss: Loss, setting: str, contrast: Contrast | None = None
+    ) -> None:
         super().__init__()
-        self.process, self.loss, self.contrast, self.terms = process, loss, contrast, parse_setting(setting)
+        self.process, self.loss, self.contrast, self.terms = (
+            process,
+            loss,
+            contrast,
+            parse_setting(setting),
+        )
         if self.terms:
             _check(setting, loss, contrast, process.n_steps)
-        self.steps = {"importance": ImportanceSteps, "uniform": UniformSteps}[loss.t_sampling](process.n_steps)
+        self.steps = {"importance": ImportanceSteps, "uniform": UniformSteps}[loss.t_sampling](
+            process.n_steps
+        )
         self.register_buffer("balance", torch.zeros(2, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
@@ -86,37 +104,56 @@ class Objective(nn.Module):
         negatives: dict[str, Tensor] | None = None,
         estimate_bound: bool = False,
     ) -> LossTerms:
-        """The loss of tokens x_0 [B, L] given `inputs`, with negatives {"intra": [B, N, L], "inter": [B, N, L]} of the setting.
+        """The loss of tokens x_0 [B, L] given `inputs`, with negatives {"intra": [B, N, L],
+        "inter": [B, N, L]} of the setting.
 
-        Every random number comes from `generator`: t, x_t, dropped conditions, chosen negatives. `estimate_bound` adds the
-        mutual-information bound, whose p(z) costs a pass without gradient under the null condition (with null_probability 0
-        its critic is p(z | c) alone); ask for it now and then. A dropped condition takes no part in the contrast.
-        Raises Mistake when the loss is not finite or has run away.
+        Every random number comes from `generator`: t, x_t, dropped conditions, chosen negatives.
+        `estimate_bound` adds the mutual-information bound, whose p(z) costs a pass without gradient
+        under the null condition (with null_probability 0 its critic is p(z | c) alone); ask for it
+        now and then. A dropped condition takes no part in the contrast. Raises UserError when the
+        loss is not finite or has run away.
         """
         x_0 = x_0.long()
         t, p_t = (value.to(x_0.device) for value in self.steps.draw(len(x_0), generator))
         share = 1 / (p_t * x_0.numel())
         condition, present = self._condition(network, inputs, generator, x_0)
-        x_t = self.process.q_sample(x_0, t, generator)  # before any negative is drawn: settings can be compared pairwise
+        x_t = self.process.q_sample(
+            x_0, t, generator
+        )  # before any negative is drawn: settings can be compared pairwise
         chosen = self._choose(negatives or {}, generator)
-        noised = noise(self.process, x_0, x_t, t, chosen, bool(chosen) and self.contrast.chains == "parallel", generator)
+        noised = noise(
+            self.process,
+            x_0,
+            x_t,
+            t,
+            chosen,
+            bool(chosen) and self.contrast.chains == "parallel",
+            generator,
+        )
         predictions = noised.predict(network, condition)
         known, ratios = self._ratios(network, condition, predictions, chosen, estimate_bound)
 
-        pulls, offset = {name: share.new_zeros(len(x_0), noised.n_columns) for name in ("step", "sample")}, share.new_zeros(())
+        pulls, offset = (
+            {name: share.new_zeros(len(x_0), noised.n_columns) for name in ("step", "sample")},
+            share.new_zeros(()),
+        )
         for term, tokens in chosen.items():
             weight = self._lambda(term, t) * share * present
             if self.contrast.form == "infonce":
                 value, slope = infonce(ratios[term], self.contrast.temperature)
                 offset += (weight * (value - (slope * known[term]).sum(1))).sum()
             else:
-                slope = difference(self.contrast, negatives[term.kind].shape[1], tokens.shape[1]).to(x_0.device)[None]
+                slope = difference(
+                    self.contrast, negatives[term.kind].shape[1], tokens.shape[1]
+                ).to(x_0.device)[None]
             pulls[term.loss][:, 0] += weight * slope[:, 0]
             pulls[term.loss][:, noised.columns[term]] = weight[:, None] * slope[:, 1:]
 
         likelihood = {name: torch.zeros_like(pull) for name, pull in pulls.items()}
         likelihood["step"][:, 0] = share
-        likelihood["sample"][:, 0] = self.loss.auxiliary_weight * share * self._direction(self.loss.auxiliary_direction, t)
+        likelihood["sample"][:, 0] = (
+            self.loss.auxiliary_weight * share * self._direction(self.loss.auxiliary_direction, t)
+        )
         costs = predictions.losses(
             network.output,
             self.process,
@@ -124,8 +161,13 @@ class Objective(nn.Module):
             likelihood["sample"] + pulls["sample"],
             self._cap,
         )
-        main, auxiliary = (likelihood["step"] * costs.step).sum(), (likelihood["sample"] * costs.sample).sum()
-        contrast = (pulls["step"] * costs.step).sum() + (pulls["sample"] * costs.sample).sum() + offset
+        main, auxiliary = (
+            (likelihood["step"] * costs.step).sum(),
+            (likelihood["sample"] * costs.sample).sum(),
+        )
+        contrast = (
+            (pulls["step"] * costs.step).sum() + (pulls["sample"] * costs.sample).sum() + offset
+        )
         self._watch(main + auxiliary, contrast)
         if self.training:
             self.steps.update(t, costs.step[:, 0])
@@ -134,8 +176,14 @@ class Objective(nn.Module):
             main=main,
             auxiliary=auxiliary,
             contrast=contrast,
-            negative={term.name: noised.of(term, costs)[:, 1:].mean() / x_0.shape[1] for term in chosen},
-            bound={term.name: self._bound(ratios[term][present]) for term in chosen if estimate_bound and bool(present.any())},
+            negative={
+                term.name: noised.of(term, costs)[:, 1:].mean() / x_0.shape[1] for term in chosen
+            },
+            bound={
+                term.name: self._bound(ratios[term][present])
+                for term in chosen
+                if estimate_bound and bool(present.any())
+            },
         )
 
     @property
@@ -144,7 +192,10 @@ class Objective(nn.Module):
 
     def _condition(self, network: Network, inputs, generator, x_0) -> tuple[Condition, Tensor]:
         """The encoded condition, and which rows [B] have kept it."""
-        condition, present = network.encode(inputs), torch.ones(len(x_0), dtype=torch.bool, device=x_0.device)
+        condition, present = (
+            network.encode(inputs),
+            torch.ones(len(x_0), dtype=torch.bool, device=x_0.device),
+        )
         if self.training and self.loss.null_probability > 0:
             present = uniform((len(x_0),), generator, x_0.device) >= self.loss.null_probability
             condition = condition.null(~present)
@@ -155,14 +206,25 @@ class Objective(nn.Module):
         if not self.terms:
             return {}
         applied = self.contrast.contrastive_steps
-        if self.training and applied and float(uniform((), generator, "cpu")) >= applied / self.process.n_steps:
+        if (
+            self.training
+            and applied
+            and float(uniform((), generator, "cpu")) >= applied / self.process.n_steps
+        ):
             return {}
-        return {term: choose_negatives(term, negatives, self.contrast.negatives_per_step, generator) for term in self.terms}
+        return {
+            term: choose_negatives(term, negatives, self.contrast.negatives_per_step, generator)
+            for term in self.terms
+        }
 
-    def _ratios(self, network, condition, predictions, chosen, estimate_bound) -> tuple[dict[Term, Tensor], dict[Term, Tensor]]:
-        """The losses [B, 1 + m] of each term, and the same relative to the null condition: -log p(z | c) / p(z); no gradient.
+    def _ratios(
+        self, network, condition, predictions, chosen, estimate_bound
+    ) -> tuple[dict[Term, Tensor], dict[Term, Tensor]]:
+        """The losses [B, 1 + m] of each term, and the same relative to the null condition: -log p(z
+        | c) / p(z); no gradient.
 
-        Empty when nothing asks for them. A null that is never trained says nothing of p(z), so it is left out.
+        Empty when nothing asks for them. A null that is never trained says nothing of p(z), so it
+        is left out.
         """
         if not chosen or (self.contrast.form == "difference" and not estimate_bound):
             return {}, {}
@@ -173,7 +235,9 @@ class Objective(nn.Module):
             return known, known
         with torch.no_grad():
             everywhere = torch.ones(len(noised.t), dtype=torch.bool, device=noised.t.device)
-            null = noised.predict(network, condition.null(everywhere)).costs(network.output, self.process, self._cap)
+            null = noised.predict(network, condition.null(everywhere)).costs(
+                network.output, self.process, self._cap
+            )
         return known, {term: known[term] - noised.of(term, null) for term in chosen}
 
     def _bound(self, ratios: Tensor) -> Tensor:
@@ -187,28 +251,45 @@ class Objective(nn.Module):
         return weight * self._direction(self.contrast.direction, t)
 
     def _watch(self, likelihood: Tensor, contrast: Tensor) -> None:
-        """Stops a run that cannot go on: a loss that is not a number, or negatives that outweigh the likelihood."""
+        """Stops a run that cannot go on: a loss that is not a number, or negatives that outweigh
+        the likelihood.
+        """
         if not bool(torch.isfinite(likelihood + contrast)):
-            raise Mistake(
-                f"The loss is no longer finite (likelihood {float(likelihood):g}, contrast {float(contrast):g}); "
-                "resume from the last checkpoint with a lower learning rate, a lower contrastive weight or a cap."
+            raise UserError(
+                f"The loss is no longer finite (likelihood {float(likelihood):g}, contrast"
+                f" {float(contrast):g}); resume from the last checkpoint with a lower learning"
+                " rate, a lower contrastive weight or a cap."
             )
-        if not self.training or not self.terms or self.contrast.form == "infonce" or self.contrast.cap is not None:
+        if (
+            not self.training
+            or not self.terms
+            or self.contrast.form == "infonce"
+            or self.contrast.cap is not None
+        ):
             return
-        self.balance.mul_(MEMORY).add_(torch.stack([likelihood, contrast]).to(self.balance), alpha=1 - MEMORY)
+        self.balance.mul_(MEMORY).add_(
+            torch.stack([likelihood, contrast]).to(self.balance), alpha=1 - MEMORY
+        )
         self.seen.add_(1)
         if int(self.seen) >= PATIENCE and float(self.balance.sum()) < 0:
-            raise Mistake(
-                "The negative term has run away: it outweighs the likelihood, so the loss falls without end while the model "
-                "unlearns; lower intra_weight / inter_weight, set a cap (12 nats a token, say) or use the form infonce."
+            raise UserError(
+                "The negative term has run away: it outweighs the likelihood, so the loss falls"
+                " without end while the model unlearns; lower intra_weight / inter_weight, set a"
+                " cap (12 nats a token, say) or use the form infonce."
             )
 
 
 def _check(setting: str, loss: Loss, contrast: Contrast | None, n_steps: int) -> None:
-    """Raises Mistake when the sections cannot give what the setting asks for."""
+    """Raises UserError when the sections cannot give what the setting asks for."""
     if contrast is None:
-        raise Mistake(f"The setting {setting} needs a contrast section.")
+        raise UserError(f"The setting {setting} needs a contrast section.")
     if contrast.form == "infonce" and loss.null_probability == 0:
-        raise Mistake("The form infonce takes p(z) from the null condition: set null_probability above 0 to have it trained.")
+        raise UserError(
+            "The form infonce takes p(z) from the null condition: set null_probability above 0 to"
+            " have it trained."
+        )
     if (contrast.contrastive_steps or 0) > n_steps:
-        raise Mistake(f"contrastive_steps is {contrast.contrastive_steps}, more than the {n_steps} steps of the diffusion.")
+        raise UserError(
+            f"contrastive_steps is {contrast.contrastive_steps}, more than the {n_steps} steps of"
+            " the diffusion."
+        )

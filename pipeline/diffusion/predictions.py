@@ -1,4 +1,6 @@
-"""One pass of the network for a batch and its negatives, and the losses of every sequence it is judged by."""
+"""One pass of the network for a batch and its negatives, and the losses of every sequence it is
+judged by.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -35,13 +37,18 @@ class Network(Protocol):
     def prepare(self, condition: Condition) -> Condition:
         """The same condition with all that does not depend on x_t computed."""
 
-    def features(self, x_t: Tensor, t: Tensor, condition: Condition, at: Tensor | None = None) -> Tensor:
-        """Hidden states [B, L, D] at x_t [B, L] in 0..K (K = mask), t [B] in 1..T; [B, m, D] for positions `at` [B, m]."""
+    def features(
+        self, x_t: Tensor, t: Tensor, condition: Condition, at: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states [B, L, D] at x_t [B, L] in 0..K (K = mask), t [B] in 1..T; [B, m, D] for
+        positions `at` [B, m].
+        """
 
 
 @dataclass(frozen=True)
 class Noised:
-    """A batch after the forward process: the positives, the negatives judged at the positives' x_t, and those with their own.
+    """A batch after the forward process: the positives, the negatives judged at the positives' x_t,
+    and those with their own.
 
     All losses of a sample stand in columns: the positive in column 0, then every negative.
     """
@@ -69,7 +76,8 @@ class Noised:
         if n_chains == 0:
             return Predictions(self, network.features(self.x_t, self.t, condition), None)
         rows = torch.cat([self.x_t[:, None], self.chains_t], dim=1).flatten(0, 1)
-        # Prepared first, then repeated: what the blocks read of a condition is computed once, not once a chain.
+        # Prepared first, then repeated: what the blocks read of a condition is computed once, not
+        # once a chain.
         condition = network.prepare(condition).repeat(1 + n_chains)
         hidden = network.features(rows, self.t.repeat_interleave(1 + n_chains), condition)
         hidden = hidden.unflatten(0, (-1, 1 + n_chains))
@@ -85,7 +93,9 @@ def noise(
     parallel: bool,
     generator: torch.Generator,
 ) -> Noised:
-    """The positives [B, L] at t with their negatives [B, m, L]; step-wise ones get a z_t^j of their own if `parallel`."""
+    """The positives [B, L] at t with their negatives [B, m, L]; step-wise ones get a z_t^j of their
+    own if `parallel`.
+    """
     chained = [term for term in negatives if term.loss == "step" and parallel]
     shared = [term for term in negatives if term not in chained]
     chains_0 = torch.cat([x_0[:, None][:, :0], *(negatives[term] for term in chained)], dim=1)
@@ -105,19 +115,31 @@ def noise(
 
 @dataclass(frozen=True)
 class Predictions:
-    """Hidden states of a noised batch: [B, L, D] at the positives' x_t, [B c, L, D] on the chains."""
+    """Hidden states of a noised batch: [B, L, D] at the positives' x_t, [B c, L, D] on the
+    chains.
+    """
 
     noised: Noised
     hidden: Tensor
     hidden_chains: Tensor | None
 
-    def losses(self, output: nn.Linear, process: MaskAndReplace, step: Tensor, sample: Tensor, cap: float | None) -> HeadTerms:
-        """The losses [B, columns] in nats, and their differentiable sum under the weights `step` and `sample` [B, columns].
+    def losses(
+        self,
+        output: nn.Linear,
+        process: MaskAndReplace,
+        step: Tensor,
+        sample: Tensor,
+        cap: float | None,
+    ) -> HeadTerms:
+        """The losses [B, columns] in nats, and their differentiable sum under the weights `step`
+        and `sample` [B, columns].
 
         A negative's loss stops at `cap` nats a token.
         """
         noised, n_shared = self.noised, self.noised.shared.shape[1]
-        limit = torch.full((n_shared,), float("inf") if cap is None else cap, device=self.hidden.device)
+        limit = torch.full(
+            (n_shared,), float("inf") if cap is None else cap, device=self.hidden.device
+        )
         chain_limit = limit.new_full((1,), float("inf") if cap is None else cap)
         limit[0] = float("inf")
         targets = Targets(noised.shared, step[:, :n_shared], sample[:, :n_shared], limit)
@@ -127,7 +149,12 @@ class Predictions:
 
         z_0, z_t, own_t = noised.chains_0.flatten(0, 1), noised.chains_t.flatten(0, 1), noised.t
         own_t = own_t.repeat_interleave(noised.chains_0.shape[1])
-        targets = Targets(z_0[:, None], step[:, n_shared:].reshape(-1, 1), sample[:, n_shared:].reshape(-1, 1), chain_limit)
+        targets = Targets(
+            z_0[:, None],
+            step[:, n_shared:].reshape(-1, 1),
+            sample[:, n_shared:].reshape(-1, 1),
+            chain_limit,
+        )
         chains = head_terms(self.hidden_chains, output, process, z_t, own_t, targets)
         batch = len(noised.t)
         return HeadTerms(

@@ -1,4 +1,6 @@
-"""The forward process of mask-and-replace diffusion and its exact posteriors (VQ-Diffusion, section 4; CDCD, section 3.1)."""
+"""The forward process of mask-and-replace diffusion and its exact posteriors (VQ-Diffusion, section
+4; CDCD, section 3.1).
+"""
 
 from dataclasses import dataclass, fields
 
@@ -6,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.diffusion.schedule import Jump, Schedule, jump, linear_schedule
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 
 FLOOR = -70.0  # log-probabilities are never lower, as in the published code
 
@@ -15,8 +17,9 @@ FLOOR = -70.0  # log-probabilities are never lower, as in the published code
 class Positions:
     """The posterior q(x_s = j | x_t), position by position, for a predicted distribution p of x_0.
 
-    With i = x_t and S = 1 - (1 - odds) p_i, a code j != i has probability scale (keep p_j + blur S), and i itself
-    own p_i + rest S. At a masked position there is no i: p_i = 0, S = 1, own = rest = 0, so one formula serves both.
+    With i = x_t and S = 1 - (1 - odds) p_i, a code j != i has probability scale (keep p_j + blur
+    S), and i itself own p_i + rest S. At a masked position there is no i: p_i = 0, S = 1, own =
+    rest = 0, so one formula serves both.
     """
 
     is_mask: Tensor  # bool
@@ -36,21 +39,31 @@ class Positions:
         return Positions(*(getattr(self, field.name).reshape(-1) for field in fields(self)))
 
     def split(self, code_p: Tensor, others_p: Tensor) -> tuple[Tensor, Tensor]:
-        """p_i and 1 - p_i from unnormalised masses: that of x_t's code, and that of all others (summed, not subtracted)."""
+        """p_i and 1 - p_i from unnormalised masses: that of x_t's code, and that of all others
+        (summed, not subtracted).
+        """
         total = code_p + others_p
-        return (code_p / total).masked_fill(self.is_mask, 0.0), (others_p / total).masked_fill(self.is_mask, 1.0)
+        return (code_p / total).masked_fill(self.is_mask, 0.0), (others_p / total).masked_fill(
+            self.is_mask, 1.0
+        )
 
 
 class MaskAndReplace:
-    """Diffusion over `n_codes` codes and a mask (number `n_codes`) in `n_steps` steps; t runs from 1 to n_steps."""
+    """Diffusion over `n_codes` codes and a mask (number `n_codes`) in `n_steps` steps; t runs from
+    1 to n_steps.
+    """
 
     def __init__(self, n_codes: int, n_steps: int, schedule: Schedule | None = None) -> None:
         if n_codes < 2 or n_steps < 2:
-            raise Mistake(f"Diffusion needs at least 2 codes and 2 steps, not {n_codes} and {n_steps}.")
+            raise UserError(
+                f"Diffusion needs at least 2 codes and 2 steps, not {n_codes} and {n_steps}."
+            )
         self.n_codes, self.n_steps = n_codes, n_steps
         self.schedule = schedule or linear_schedule(n_steps)
         if self.schedule.n_steps != n_steps:
-            raise Mistake(f"The schedule has {self.schedule.n_steps} steps where n_steps is {n_steps}.")
+            raise UserError(
+                f"The schedule has {self.schedule.n_steps} steps where n_steps is {n_steps}."
+            )
         self._placed = {self.schedule.keep.device: self.schedule}
 
     def schedule_on(self, device: torch.device) -> Schedule:
@@ -63,7 +76,9 @@ class MaskAndReplace:
         """The constants for going from t [B] back to s [B] (t - 1 unless given)."""
         return jump(self.schedule_on(t.device), self.n_codes, t, t - 1 if s is None else s)
 
-    def positions(self, x_t: Tensor, t: Tensor, s: Tensor | None = None, dtype=torch.float32) -> Positions:
+    def positions(
+        self, x_t: Tensor, t: Tensor, s: Tensor | None = None, dtype=torch.float32
+    ) -> Positions:
         """The posterior's constants at every position of x_t [B, L]."""
         constants, is_mask = self.jump(t, s), x_t == self.n_codes
 
@@ -82,7 +97,9 @@ class MaskAndReplace:
         )
 
     def q_sample(self, x_0: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
-        """x_t [B, L] drawn from q(x_t | x_0): masked, replaced by a uniform code, or kept; t [B] may hold zeros."""
+        """x_t [B, L] drawn from q(x_t | x_0): masked, replaced by a uniform code, or kept; t [B]
+        may hold zeros.
+        """
         schedule = self.schedule_on(t.device)
         keep, mask = schedule.keep[t, None], schedule.mask[t, None]
         fate = uniform(x_0.shape, generator, x_0.device)
@@ -90,8 +107,11 @@ class MaskAndReplace:
         x_t = torch.where(fate < 1 - keep, replaced, x_0)
         return torch.where(fate < mask, self.n_codes, x_t)
 
-    def posterior(self, log_p_x0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
-        """Log p(x_s | x_t) [B, K + 1, L] under the predicted x_0, s = t - 1 unless given; last row = mask, floored at -70.
+    def posterior(
+        self, log_p_x0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None
+    ) -> Tensor:
+        """Log p(x_s | x_t) [B, K + 1, L] under the predicted x_0, s = t - 1 unless given; last row
+        = mask, floored at -70.
 
         `log_p_x0` [B, K, L] need not be normalised (a truncated one is not).
         """
@@ -107,18 +127,26 @@ class MaskAndReplace:
         unmoved = (at.own * p_code + at.rest * spread)[:, None]
         codes = torch.where(at.is_mask[:, None], codes, codes.scatter(1, code, unmoved))
         stay = self.jump(t, s).stay.to(codes)[:, None] * at.is_mask
-        return torch.cat([codes, stay[:, None]], dim=1).clamp(min=torch.e**FLOOR).log().clamp(FLOOR, 0.0)
+        return (
+            torch.cat([codes, stay[:, None]], dim=1)
+            .clamp(min=torch.e**FLOOR)
+            .log()
+            .clamp(FLOOR, 0.0)
+        )
 
-    def true_posterior(self, x_0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None) -> Tensor:
+    def true_posterior(
+        self, x_0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None
+    ) -> Tensor:
         """Log q(x_s | x_t, x_0) [B, K + 1, L], floored at -70."""
         certain = torch.full((len(x_0), self.n_codes, x_0.shape[1]), -torch.inf, device=x_0.device)
         return self.posterior(certain.scatter(1, x_0[:, None], 0.0), x_t, t, s)
 
     def kl(self, x_0: Tensor, log_p_x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
-        """KL of the posterior under the true x_0 from that under the predicted one, nats [B, L]; at t = 1 -log p(x_0 | x_1).
+        """KL of the posterior under the true x_0 from that under the predicted one, nats [B, L]; at
+        t = 1 -log p(x_0 | x_1).
 
-        `log_p_x0` [B, K, L] must be normalised. Differentiable, but made for reading and checking: training uses
-        `pipeline.diffusion.losses.head_terms`, which never holds [B, K, L].
+        `log_p_x0` [B, K, L] must be normalised. Differentiable, but made for reading and checking:
+        training uses `pipeline.diffusion.losses.head_terms`, which never holds [B, K, L].
         """
         at = self.positions(x_t, t.clamp(min=2), dtype=log_p_x0.dtype)
         p, code = log_p_x0.exp(), at.code[:, None]
@@ -126,17 +154,26 @@ class MaskAndReplace:
         log_p_target = log_p_x0.gather(1, x_0[:, None])[:, 0]
         background = at.blur * (p_others + p_code * at.odds)
         log_sum = (at.keep[:, None] * p + background[:, None]).log().sum(1)
-        divergence = posterior_kl(at, self.n_codes, x_0, p_code, p_others, log_p_target.exp(), log_sum)
+        divergence = posterior_kl(
+            at, self.n_codes, x_0, p_code, p_others, log_p_target.exp(), log_sum
+        )
         return torch.where(t[:, None] == 1, -log_p_target.clamp(min=FLOOR), divergence)
 
 
 def posterior_kl(
-    at: Positions, n_codes: int, target: Tensor, p_code: Tensor, p_others: Tensor, p_target: Tensor, log_sum: Tensor
+    at: Positions,
+    n_codes: int,
+    target: Tensor,
+    p_code: Tensor,
+    p_others: Tensor,
+    p_target: Tensor,
+    log_sum: Tensor,
 ) -> Tensor:
     """KL(q(x_s | x_t, x_0 = target) || p(x_s | x_t)) in nats, in closed form; any shape, s > 0.
 
-    The mask row is the same on both sides. Of the K codes only x_t's and the target differ from the crowd, so all that
-    is needed of p is its value at those two and log_sum = sum_j log(keep p_j + blur S) over all codes.
+    The mask row is the same on both sides. Of the K codes only x_t's and the target differ from the
+    crowd, so all that is needed of p is its value at those two and log_sum = sum_j log(keep p_j +
+    blur S) over all codes.
     """
     spread = p_others + p_code * at.odds
     background = at.blur * spread
@@ -146,18 +183,28 @@ def posterior_kl(
     surely = at.own + at.rest * at.odds  # probability of x_t's code when it is the target
     unmoved = (at.own * p_code + at.rest * spread).masked_fill(at.is_mask, 1.0)
     drop = (p_others * (surely - at.rest) / surely.masked_fill(at.is_mask, 1.0)).clamp(max=0.75)
-    log_kept = torch.where(p_code > 0.5, -torch.log1p(-drop), surely.masked_fill(at.is_mask, 1.0).log() - unmoved.log())
+    log_kept = torch.where(
+        p_code > 0.5, -torch.log1p(-drop), surely.masked_fill(at.is_mask, 1.0).log() - unmoved.log()
+    )
     log_left = at.rest.masked_fill(at.is_mask, 1.0).log() - unmoved.log()
 
     log_blur, weight = at.blur.log(), at.scale * at.blur
-    same = surely * log_kept + weight * at.odds * ((n_codes - 1) * (at.blur * at.odds).log() - log_crowd)
+    same = surely * log_kept + weight * at.odds * (
+        (n_codes - 1) * (at.blur * at.odds).log() - log_crowd
+    )
     log_target = (at.keep * p_target + background).log()
     to_target = at.scale * (at.keep + at.blur) * ((at.keep + at.blur).log() - log_target)
     n_crowd = n_codes - 2 + at.is_mask.to(log_sum)
-    other = at.rest * log_left + to_target + weight * (n_crowd * log_blur - (log_crowd - log_target))
+    other = (
+        at.rest * log_left + to_target + weight * (n_crowd * log_blur - (log_crowd - log_target))
+    )
     return torch.where(is_code, same, other)
 
 
 def uniform(shape, generator: torch.Generator, device) -> Tensor:
-    """Float64 numbers in [0, 1) on `device`, drawn where the generator lives (a CPU generator serves any device)."""
-    return torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64).to(device)
+    """Float64 numbers in [0, 1) on `device`, drawn where the generator lives (a CPU generator
+    serves any device).
+    """
+    return torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64).to(
+        device
+    )

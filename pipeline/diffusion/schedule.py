@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,16 @@ class Schedule:
 
     def __post_init__(self) -> None:
         falls, rises = bool((self.keep.diff() < 0).all()), bool((self.mask.diff() > 0).all())
-        if len(self.keep) < 3 or not falls or not rises or not bool((self.keep + self.mask < 1)[1:].all()):
-            raise Mistake("A schedule needs two steps or more, keeps that fall, masks that rise, and a sum of both below one.")
+        if (
+            len(self.keep) < 3
+            or not falls
+            or not rises
+            or not bool((self.keep + self.mask < 1)[1:].all())
+        ):
+            raise UserError(
+                "A schedule needs two steps or more, keeps that fall, masks that rise, and a sum of"
+                " both below one."
+            )
 
     @property
     def n_steps(self) -> int:
@@ -34,13 +42,19 @@ class Schedule:
 
 
 def linear_schedule(n_steps: int, keep=(0.99999, 0.000009), mask=(0.000009, 0.99999)) -> Schedule:
-    """VQ-Diffusion's schedule: cumulative keep and mask run linearly from their values at t = 1 to those at t = T.
+    """VQ-Diffusion's schedule: cumulative keep and mask run linearly from their values at t = 1 to
+    those at t = T.
 
     With its constants keep + mask is 1 - 1e-6 at every step: nearly an absorbing chain.
     """
 
     def run(start: float, ends: tuple[float, float]) -> Tensor:
-        return torch.cat([torch.tensor([start], dtype=torch.float64), torch.linspace(*ends, n_steps, dtype=torch.float64)])
+        return torch.cat(
+            [
+                torch.tensor([start], dtype=torch.float64),
+                torch.linspace(*ends, n_steps, dtype=torch.float64),
+            ]
+        )
 
     return Schedule(keep=run(1.0, keep), mask=run(0.0, mask))
 
@@ -49,7 +63,8 @@ def linear_schedule(n_steps: int, keep=(0.99999, 0.000009), mask=(0.000009, 0.99
 class Jump:
     """The constants of a jump from step t back to an earlier step s, one a sample, float64.
 
-    abar, bbar, gbar are the cumulative keep, uniform (for one code) and mask probabilities; alpha, beta, gamma those of s -> t.
+    abar, bbar, gbar are the cumulative keep, uniform (for one code) and mask probabilities; alpha,
+    beta, gamma those of s -> t.
     """
 
     keep: Tensor  # abar_s
@@ -63,11 +78,18 @@ class Jump:
 
 
 def jump(schedule: Schedule, n_codes: int, t: Tensor, s: Tensor) -> Jump:
-    """The constants of q(x_s | x_t, x_0) for steps t [B] and s [B], 0 <= s < t, on the schedule's device.
+    """The constants of q(x_s | x_t, x_0) for steps t [B] and s [B], 0 <= s < t, on the schedule's
+    device.
 
-    Nothing is divided by a number that becomes small: bbar_t, a millionth of 1 / K, only ever divides its like.
+    Nothing is divided by a number that becomes small: bbar_t, a millionth of 1 / K, only ever
+    divides its like.
     """
-    keep_t, keep_s, mask_t, mask_s = schedule.keep[t], schedule.keep[s], schedule.mask[t], schedule.mask[s]
+    keep_t, keep_s, mask_t, mask_s = (
+        schedule.keep[t],
+        schedule.keep[s],
+        schedule.mask[t],
+        schedule.mask[s],
+    )
     blur_t, blur_s = (1 - keep_t - mask_t) / n_codes, (1 - keep_s - mask_s) / n_codes * (s > 0)
     alpha = keep_t / keep_s
     gamma = 1 - (1 - mask_t) / (1 - mask_s)

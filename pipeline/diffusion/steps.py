@@ -1,4 +1,6 @@
-"""Which step t a training sample is noised to: uniformly drawn, or by importance (VQ-Diffusion, after improved DDPM)."""
+"""Which step t a training sample is noised to: uniformly drawn, or by importance (VQ-Diffusion,
+after improved DDPM).
+"""
 
 import torch
 import torch.distributed as dist
@@ -16,8 +18,12 @@ class UniformSteps(nn.Module):
         self.n_steps = n_steps
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Steps t [count] and the probabilities [count] (float64) with which they were drawn, on the generator's device."""
-        t = torch.randint(1, self.n_steps + 1, (count,), generator=generator, device=generator.device)
+        """Steps t [count] and the probabilities [count] (float64) with which they were drawn, on
+        the generator's device.
+        """
+        t = torch.randint(
+            1, self.n_steps + 1, (count,), generator=generator, device=generator.device
+        )
         return t, torch.full_like(t, 1 / self.n_steps, dtype=torch.float64)
 
     def update(self, t: Tensor, loss: Tensor) -> None:
@@ -25,7 +31,8 @@ class UniformSteps(nn.Module):
 
 
 class ImportanceSteps(nn.Module):
-    """t drawn in proportion to the root of the mean squared loss at t, once every step has been seen ten times.
+    """t drawn in proportion to the root of the mean squared loss at t, once every step has been
+    seen ten times.
 
     The statistics are buffers: they belong to the checkpoint, and ranks share them at every update.
     """
@@ -48,14 +55,18 @@ class ImportanceSteps(nn.Module):
         return weight / weight.sum()
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Steps t [count] and the probabilities [count] (float64) with which they were drawn, on the generator's device."""
+        """Steps t [count] and the probabilities [count] (float64) with which they were drawn, on
+        the generator's device.
+        """
         p = self.probabilities().to(generator.device)
         index = torch.multinomial(p, count, replacement=True, generator=generator)
         return index + 1, p[index]
 
     @torch.no_grad()
     def update(self, t: Tensor, loss: Tensor) -> None:
-        """Takes in the losses [B] at steps t [B], from all ranks, into an average that forgets a tenth with each."""
+        """Takes in the losses [B] at steps t [B], from all ranks, into an average that forgets a
+        tenth with each.
+        """
         hit = nn.functional.one_hot(t - 1, self.n_steps).double()
         seen = torch.stack([hit.sum(0), hit.T @ loss.double().square()])
         if dist.is_available() and dist.is_initialized():

@@ -1,7 +1,7 @@
 """Sound: any file's sound track as mono float32 at a given rate, and wav files.
 
-Peaks: a stretch whose peak passes 1 after decoding or resampling (lossy tracks do) is scaled down to a peak of 1 as a
-whole. Nothing is ever clipped, and nothing quieter is touched.
+Peaks: a stretch whose peak passes 1 after decoding or resampling (lossy tracks do) is scaled down
+to a peak of 1 as a whole. Nothing is ever clipped, and nothing quieter is touched.
 """
 
 from collections.abc import Iterator
@@ -14,22 +14,31 @@ import soundfile
 import soxr
 
 from pipeline.media.container import open_media, origin_s
-from pipeline.runtime import Mistake, atomic
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import atomic
 
 SILENCE_DB = -50.0
 _MARGIN_S = 0.5
 
 
-def read_audio(path: Path, sample_rate: int, start_s: float = 0.0, duration_s: float | None = None) -> np.ndarray:
-    """The sound from `start_s` on as mono float32 [T] with peak <= 1; T = round(duration_s * sample_rate) exactly.
+def read_audio(
+    path: Path, sample_rate: int, start_s: float = 0.0, duration_s: float | None = None
+) -> np.ndarray:
+    """The sound from `start_s` on as mono float32 [T] with peak <= 1; T = round(duration_s *
+    sample_rate) exactly.
 
-    Channels are averaged; resampling is soxr's high quality. Before its first and after its last sample a sound track is
-    zero. Without `duration_s`: to the end. Raises Mistake when the file cannot be decoded or has no sound track.
+    Channels are averaged; resampling is soxr's high quality. Before its first and after its last
+    sample a sound track is zero. Without `duration_s`: to the end. Raises UserError when the file
+    cannot be decoded or has no sound track.
     """
-    margin = round(_MARGIN_S * sample_rate) if start_s > 0 else 0  # what the resampling filter sees before the stretch
+    margin = (
+        round(_MARGIN_S * sample_rate) if start_s > 0 else 0
+    )  # what the resampling filter sees before the stretch
     wanted = None if duration_s is None else duration_s + margin / sample_rate + _MARGIN_S
     native, native_rate = _decode(Path(path), start_s - margin / sample_rate, wanted)
-    waveform = soxr.resample(native, native_rate, sample_rate) if native_rate != sample_rate else native
+    waveform = (
+        soxr.resample(native, native_rate, sample_rate) if native_rate != sample_rate else native
+    )
     waveform = waveform[margin:]
     if duration_s is not None:
         length = round(duration_s * sample_rate)
@@ -38,10 +47,12 @@ def read_audio(path: Path, sample_rate: int, start_s: float = 0.0, duration_s: f
 
 
 def _decode(path: Path, start_s: float, duration_s: float | None) -> tuple[np.ndarray, int]:
-    """Mono float32 samples at the file's own rate from exactly `start_s`, at most `duration_s` of them, and the rate."""
+    """Mono float32 samples at the file's own rate from exactly `start_s`, at most `duration_s` of
+    them, and the rate.
+    """
     with open_media(path) as container:
         if not container.streams.audio:
-            raise Mistake(f"{path} has no sound track; it can only be used for inference.")
+            raise UserError(f"{path} has no sound track; it can only be used for inference.")
         stream = container.streams.audio[0]
         rate = stream.sample_rate
         if start_s > 0:
@@ -60,7 +71,9 @@ def _decode(path: Path, start_s: float, duration_s: float | None) -> tuple[np.nd
     return (samples[skip:] if skip >= 0 else np.pad(samples, (-skip, 0))), rate
 
 
-def _blocks(container: av.container.InputContainer, stream: av.AudioStream) -> Iterator[tuple[float, np.ndarray]]:
+def _blocks(
+    container: av.container.InputContainer, stream: av.AudioStream
+) -> Iterator[tuple[float, np.ndarray]]:
     """The stream's decoded blocks: start time in seconds, mono float32 samples."""
     to_float = av.AudioResampler(format="fltp")
     origin = origin_s(container)
@@ -94,11 +107,15 @@ def is_silent(waveform: np.ndarray, threshold_db: float = SILENCE_DB) -> bool:
 def write_wav(path: Path, waveform: np.ndarray, sample_rate: int) -> None:
     """Writes a mono 16-bit wav file atomically; peaks above 1 are scaled down, never clipped."""
     with atomic(Path(path)) as temporary:
-        soundfile.write(temporary, limit_peak(waveform), sample_rate, format="WAV", subtype="PCM_16")
+        soundfile.write(
+            temporary, limit_peak(waveform), sample_rate, format="WAV", subtype="PCM_16"
+        )
 
 
 def reduce_noise(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
-    """The waveform after spectral gating (noisereduce, its defaults), as the published evaluation applies it; float32 [T]."""
+    """The waveform after spectral gating (noisereduce, its defaults), as the published evaluation
+    applies it; float32 [T].
+    """
     import noisereduce
 
     if peak(waveform) == 0:

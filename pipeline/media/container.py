@@ -7,20 +7,24 @@ from pathlib import Path
 import av
 import av.container
 
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 
 
 @contextmanager
 def open_media(path: Path) -> Iterator[av.container.InputContainer]:
-    """An open PyAV container; raises Mistake, here and while decoding, when the file is missing, damaged or no media."""
+    """An open PyAV container; raises UserError, here and while decoding, when the file is missing,
+    damaged or no media.
+    """
     try:
         with av.open(str(path)) as container:
             yield container
     except FileNotFoundError:
-        raise Mistake(f"{path} does not exist.") from None
+        raise UserError(f"{path} does not exist.") from None
     except (av.FFmpegError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise Mistake(f"{path} cannot be decoded ({reason}): it is truncated, damaged or not audio or video.") from None
+        raise UserError(
+            f"{path} cannot be decoded ({reason}): it is truncated, damaged or not audio or video."
+        ) from None
 
 
 def origin_s(container: av.container.InputContainer) -> float:

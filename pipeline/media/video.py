@@ -1,4 +1,6 @@
-"""Video files: what they hold, their frames at a wanted rate, and writing them with a sound track."""
+"""Video files: what they hold, their frames at a wanted rate, and writing them with a sound
+track.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,7 +14,8 @@ import numpy as np
 
 from pipeline.media.audio import limit_peak
 from pipeline.media.container import open_media, origin_s
-from pipeline.runtime import Mistake, atomic
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import atomic
 
 EXTENSIONS = (".mp4", ".mov", ".avi", ".webm", ".mkv", ".m4v")
 _HELD_S = 0.25  # how long the last picture may stand in for what is missing at the end
@@ -20,7 +23,9 @@ _HELD_S = 0.25  # how long the last picture may stand in for what is missing at 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video file holds: mean frame rate, seconds of pictures, upright size in pixels, whether there is sound."""
+    """What a video file holds: mean frame rate, seconds of pictures, upright size in pixels,
+    whether there is sound.
+    """
 
     fps: float
     duration_s: float
@@ -33,7 +38,8 @@ class VideoInfo:
 def probe(path: Path) -> VideoInfo:
     """What is really in a video file, by reading every packet and decoding one picture.
 
-    Raises Mistake when it cannot be read, holds no pictures, or ends before the length that its header states.
+    Raises UserError when it cannot be read, holds no pictures, or ends before the length that its
+    header states.
     """
     with open_media(path) as container:
         stream = _video_stream(container, path)
@@ -41,13 +47,18 @@ def probe(path: Path) -> VideoInfo:
         n_frames, ends = 0, {each.index: 0.0 for each in streams}
         for packet in container.demux(streams):
             if packet.pts is not None:
-                end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base) - origin_s(container)
+                end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base) - origin_s(
+                    container
+                )
                 ends[packet.stream_index] = max(ends[packet.stream_index], end_s)
                 n_frames += packet.stream_index == stream.index
         stated_s = (container.duration or 0) / av.time_base
         missing_s = stated_s - max(ends.values())
         if n_frames < 0.95 * stream.frames or missing_s > max(1.0, 0.05 * stated_s):
-            raise Mistake(f"{path} is truncated: {max(ends.values()):.1f} of {stated_s:.1f} seconds are there; fetch it again.")
+            raise UserError(
+                f"{path} is truncated: {max(ends.values()):.1f} of {stated_s:.1f} seconds are"
+                " there; fetch it again."
+            )
         has_audio, pictures_s = bool(container.streams.audio), ends[stream.index]
         fps = float(stream.average_rate or stream.guessed_rate or n_frames / max(pictures_s, 1e-3))
     height, width, _ = next(read_frames(path, fps)).shape
@@ -56,27 +67,36 @@ def probe(path: Path) -> VideoInfo:
 
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
     if not container.streams.video:
-        raise Mistake(f"{path} holds no pictures, only {', '.join(s.type for s in container.streams) or 'nothing'}.")
+        raise UserError(
+            f"{path} holds no pictures, only"
+            f" {', '.join(s.type for s in container.streams) or 'nothing'}."
+        )
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     return stream
 
 
 def read_frames(
-    path: Path, fps: float, start_s: float = 0.0, duration_s: float | None = None, short_side: int | None = None
+    path: Path,
+    fps: float,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    short_side: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """Yields RGB frames [H, W, 3] uint8 at `fps`: exactly round(duration_s * fps), or to the end of the video.
+    """Yields RGB frames [H, W, 3] uint8 at `fps`: exactly round(duration_s * fps), or to the end of
+    the video.
 
-    Frame k is the picture nearest in time to start_s + k / fps (variable rates included), upright and with square pixels,
-    scaled so that its shorter side is `short_side`. Never more than a few pictures are in memory. Raises Mistake when the
-    file cannot be decoded or its pictures end more than a quarter of a second too early.
+    Frame k is the picture nearest in time to start_s + k / fps (variable rates included), upright
+    and with square pixels, scaled so that its shorter side is `short_side`. Never more than a few
+    pictures are in memory. Raises UserError when the file cannot be decoded or its pictures end
+    more than a quarter of a second too early.
     """
     with open_media(path) as container:
         stream = _video_stream(container, path)
         pictures = _timed(container, stream, start_s)
         shown, following = next(pictures, None), next(pictures, None)
         if shown is None:
-            raise Mistake(f"{path} holds no picture that can be decoded after {start_s:.2f} s.")
+            raise UserError(f"{path} holds no picture that can be decoded after {start_s:.2f} s.")
         aspect = float(stream.sample_aspect_ratio or 1)
         step_s = 1 / float(stream.average_rate or stream.guessed_rate or fps)
         numbers = count() if duration_s is None else range(round(duration_s * fps))
@@ -89,7 +109,9 @@ def read_frames(
             if duration_s is None and time_s > end_s - step_s / 2:
                 return
             if time_s > end_s + _HELD_S:
-                raise Mistake(f"{path} ends at {end_s:.2f} s, before the wanted {start_s + duration_s:.2f} s.")
+                raise UserError(
+                    f"{path} ends at {end_s:.2f} s, before the wanted {start_s + duration_s:.2f} s."
+                )
             if image is None:
                 image = _upright(shown[1], aspect, short_side)
             yield image
@@ -104,7 +126,9 @@ def _timed(
         container.seek(round((start_s + origin) / stream.time_base), stream=stream)
     frames = container.decode(stream)
     first = next(frames, None)
-    if start_s > 0 and (first is None or first.time - origin > start_s):  # an index that points past its mark
+    if start_s > 0 and (
+        first is None or first.time - origin > start_s
+    ):  # an index that points past its mark
         container.seek(round(origin * av.time_base))
         frames = container.decode(stream)
         first = next(frames, None)
@@ -122,25 +146,36 @@ def _upright(frame: av.VideoFrame, aspect: float, short_side: int | None) -> np.
 
 
 def write_video(
-    path: Path, frames: Iterable[np.ndarray], fps: float, waveform: np.ndarray | None = None, sample_rate: int | None = None
+    path: Path,
+    frames: Iterable[np.ndarray],
+    fps: float,
+    waveform: np.ndarray | None = None,
+    sample_rate: int | None = None,
 ) -> None:
-    """Writes an H.264 mp4 from RGB frames [H, W, 3] uint8, with AAC sound when a mono waveform [T] is given; atomic.
+    """Writes an H.264 mp4 from RGB frames [H, W, 3] uint8, with AAC sound when a mono waveform [T]
+    is given; atomic.
 
-    The same input gives the same bytes. Odd sides lose their last row or column (4:2:0 chroma); no frame is a Mistake.
+    The same input gives the same bytes. Odd sides lose their last row or column (4:2:0 chroma); no
+    frame is a UserError.
     """
     frames = iter(frames)
     first = next(frames, None)
     if first is None:
-        raise Mistake(f"{path} cannot be written: there is no frame.")
+        raise UserError(f"{path} cannot be written: there is no frame.")
     height, width = first.shape[0] // 2 * 2, first.shape[1] // 2 * 2
-    # x264's macroblock tree reads past the picture unless its width is a multiple of 128: other bytes at every run.
+    # x264's macroblock tree reads past the picture unless its width is a multiple of 128: other
+    # bytes at every run.
     options = {"crf": "18", "preset": "veryfast", "threads": "1", "mbtree": "0"}
     with atomic(Path(path)) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-        video = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001), options=options)
+        video = container.add_stream(
+            "libx264", rate=Fraction(fps).limit_denominator(1001), options=options
+        )
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         sound = None if waveform is None else _sound_stream(container, sample_rate)
         for image in chain([first], frames):
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image[:height, :width]), format="rgb24")
+            picture = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(image[:height, :width]), format="rgb24"
+            )
             container.mux(video.encode(picture))
         container.mux(video.encode())
         if sound is not None:
@@ -148,16 +183,28 @@ def write_video(
 
 
 def write_clip(
-    source: Path, path: Path, start_s: float, duration_s: float, waveform: np.ndarray, sample_rate: int, short_side: int
+    source: Path,
+    path: Path,
+    start_s: float,
+    duration_s: float,
+    waveform: np.ndarray,
+    sample_rate: int,
+    short_side: int,
 ) -> None:
-    """Writes a stretch of a video under new sound, encoded again with `short_side` pixels at no more than 30 fps."""
+    """Writes a stretch of a video under new sound, encoded again with `short_side` pixels at no
+    more than 30 fps.
+    """
     with open_media(source) as container:
         fps = min(30.0, float(_video_stream(container, source).average_rate or 30))
-    write_video(path, read_frames(source, fps, start_s, duration_s, short_side), fps, waveform, sample_rate)
+    write_video(
+        path, read_frames(source, fps, start_s, duration_s, short_side), fps, waveform, sample_rate
+    )
 
 
 def mux_sound(source: Path, path: Path, waveform: np.ndarray, sample_rate: int) -> None:
-    """Writes the pictures of `source`, untouched and with their rotation, under a new sound track [T] to an mp4."""
+    """Writes the pictures of `source`, untouched and with their rotation, under a new sound track
+    [T] to an mp4.
+    """
     with (
         open_media(source) as pictures,
         atomic(Path(path)) as temporary,
@@ -177,7 +224,9 @@ def _sound_stream(container: av.container.OutputContainer, sample_rate: int) -> 
     return container.add_stream("aac", rate=sample_rate, layout="mono")
 
 
-def _encode_sound(container: av.container.OutputContainer, stream: av.AudioStream, waveform: np.ndarray) -> None:
+def _encode_sound(
+    container: av.container.OutputContainer, stream: av.AudioStream, waveform: np.ndarray
+) -> None:
     """Encodes the whole waveform, peak-limited, into `stream`."""
     samples = limit_peak(np.asarray(waveform, dtype=np.float32))
     frame = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")

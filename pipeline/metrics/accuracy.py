@@ -1,4 +1,6 @@
-"""Top-k accuracy of generated pictures under a classifier, such as torchvision's ResNet-101 for ImageNet's classes."""
+"""Top-k accuracy of generated pictures under a classifier, such as torchvision's ResNet-101 for
+ImageNet's classes.
+"""
 
 from pathlib import Path
 
@@ -6,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipeline.runtime import Mistake
-from pipeline.tensors import read_state_dict
+from pipeline.runtime.errors import UserError
+from pipeline.storage.tensors import read_state_dict
 
 
 def top_k_hits(logits: Tensor, labels: Tensor, k: int) -> np.ndarray:
@@ -19,7 +21,9 @@ def top_k_hits(logits: Tensor, labels: Tensor, k: int) -> np.ndarray:
 
 
 class ImageNetClassifier(nn.Module):
-    """torchvision's ResNet-101 as it was published for ImageNet, with its own resizing (256, centre crop 224)."""
+    """torchvision's ResNet-101 as it was published for ImageNet, with its own resizing (256, centre
+    crop 224).
+    """
 
     def __init__(self):
         from torchvision.models import ResNet101_Weights, resnet101
@@ -31,12 +35,16 @@ class ImageNetClassifier(nn.Module):
 
     @classmethod
     def load(cls, path: Path) -> "ImageNetClassifier":
-        """The network with the weights in `path`; raises Mistake when they are not ResNet-101's."""
+        """The network with the weights in `path`; raises UserError when they are not
+        ResNet-101's.
+        """
         model = cls()
         try:
             model.network.load_state_dict(read_state_dict(path))
         except RuntimeError:
-            raise Mistake(f"{path} is not ResNet-101; `cdcd weights get resnet101` fetches it.") from None
+            raise UserError(
+                f"{path} is not ResNet-101; `cdcd weights get resnet101` fetches it."
+            ) from None
         return model
 
     @torch.no_grad()

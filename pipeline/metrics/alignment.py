@@ -1,8 +1,10 @@
-"""How well music fits the dance it was made for: kinematic accents of the motion against onsets of the sound.
+"""How well music fits the dance it was made for: kinematic accents of the motion against onsets of
+the sound.
 
-A dancer's accent is a moment at which a movement comes to rest or turns: a local minimum of the joints' mean speed, as in the
-beat-alignment score (BAS) of AI Choreographer (Li et al. 2021). BAS looks one way only, so that music with an onset in every
-frame (or a single lucky one) scores well; here both ways are taken and their harmonic mean is the score:
+A dancer's accent is a moment at which a movement comes to rest or turns: a local minimum of the
+joints' mean speed, as in the beat-alignment score (BAS) of AI Choreographer (Li et al. 2021). BAS
+looks one way only, so that music with an onset in every frame (or a single lucky one) scores well;
+here both ways are taken and their harmonic mean is the score:
 
     precision = mean over onsets  of exp(-d^2 / 2 sigma^2), d = distance to the nearest accent
     recall    = mean over accents of exp(-d^2 / 2 sigma^2), d = distance to the nearest onset
@@ -20,8 +22,9 @@ PROMINENCE = 0.1
 
 
 def as_positions(motion: np.ndarray) -> np.ndarray:
-    """Where the joints of a stored motion are, [T, J, D]: image coordinates of keypoints [T, J, 3] or [T, 3 J], without their
-    scores; of SMPL's 219 numbers the 24 rotation matrices, whose change is the joints' turning.
+    """Where the joints of a stored motion are, [T, J, D]: image coordinates of keypoints [T, J, 3]
+    or [T, 3 J], without their scores; of SMPL's 219 numbers the 24 rotation matrices, whose change
+    is the joints' turning.
     """
     motion = np.asarray(motion)
     if motion.ndim == 2 and motion.shape[1] == 219:
@@ -30,7 +33,9 @@ def as_positions(motion: np.ndarray) -> np.ndarray:
 
 
 def motion_speed(positions: np.ndarray, fps: float) -> np.ndarray:
-    """The mean speed of the joints between frames, [T - 1], smoothed over 25 ms; `positions` is [T, J, D] in any unit."""
+    """The mean speed of the joints between frames, [T - 1], smoothed over 25 ms; `positions` is [T,
+    J, D] in any unit.
+    """
     from scipy.ndimage import gaussian_filter1d
 
     positions = np.asarray(positions, dtype=np.float64)
@@ -39,10 +44,12 @@ def motion_speed(positions: np.ndarray, fps: float) -> np.ndarray:
 
 
 def kinematic_accents(positions: np.ndarray, fps: float) -> np.ndarray:
-    """The seconds at which the movement [T, J, D] has a local minimum of speed; none when nothing moves.
+    """The seconds at which the movement [T, J, D] has a local minimum of speed; none when nothing
+    moves.
 
-    A minimum counts when it is at least a tenth of the clip's range of speeds deep, so that tracking noise makes no accents;
-    a parabola through it and its neighbours places it between frames.
+    A minimum counts when it is at least a tenth of the clip's range of speeds deep, so that
+    tracking noise makes no accents; a parabola through it and its neighbours places it between
+    frames.
     """
     from scipy.signal import find_peaks
 
@@ -58,7 +65,8 @@ def kinematic_accents(positions: np.ndarray, fps: float) -> np.ndarray:
 
 
 def alignment(accents: np.ndarray, onsets: np.ndarray, sigma: float = SIGMA_SECONDS) -> float:
-    """The score in percent of `onsets` for `accents`, both in seconds: 100 when they coincide, 0 when there is no onset.
+    """The score in percent of `onsets` for `accents`, both in seconds: 100 when they coincide, 0
+    when there is no onset.
 
     NaN when the motion has no accent: nothing can be said of such a clip.
     """

@@ -1,4 +1,6 @@
-"""Bootstrap intervals over groups: clips of one song are not independent, so whole songs are drawn, never clips."""
+"""Bootstrap intervals over groups: clips of one song are not independent, so whole songs are drawn,
+never clips.
+"""
 
 import numpy as np
 
@@ -10,11 +12,15 @@ def draw_weights(groups: list[str], n_draws: int, generator: np.random.Generator
     """
     _, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     n_groups = index.max() + 1
-    return generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_draws)[:, index].astype(np.float64)
+    return generator.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_draws)[
+        :, index
+    ].astype(np.float64)
 
 
 def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The mean of `values` [n] under each row of `weights` [draws, n], leaving out NaN; NaN where nothing is left."""
+    """The mean of `values` [n] under each row of `weights` [draws, n], leaving out NaN; NaN where
+    nothing is left.
+    """
     defined = np.isfinite(values)
     total = weights[:, defined].sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -22,7 +28,9 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 
 def interval(statistics: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """The central percentile interval of bootstrapped `statistics` [draws]; NaN, NaN when none is defined."""
+    """The central percentile interval of bootstrapped `statistics` [draws]; NaN, NaN when none is
+    defined.
+    """
     defined = statistics[np.isfinite(statistics)]
     if not len(defined):
         return float("nan"), float("nan")

@@ -1,15 +1,19 @@
-"""Control rows: what an evaluation must be read beside. Sounds without music, and pairings without knowledge."""
+"""Control rows: what an evaluation must be read beside. Sounds without music, and pairings without
+knowledge.
+"""
 
 import librosa
 import numpy as np
 
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 
 
 def metronome(duration: float, sample_rate: int, bpm: float = 120.0) -> np.ndarray:
     """A click track [T]: a click every 60 / bpm seconds, the first a quarter of a second in."""
     times = np.arange(0.25, duration - 0.05, 60 / bpm)
-    return librosa.clicks(times=times, sr=sample_rate, length=round(duration * sample_rate)).astype(np.float32)
+    return librosa.clicks(times=times, sr=sample_rate, length=round(duration * sample_rate)).astype(
+        np.float32
+    )
 
 
 def silence(duration: float, sample_rate: int) -> np.ndarray:
@@ -23,18 +27,24 @@ def noise(duration: float, sample_rate: int, generator: np.random.Generator) -> 
 
 
 def partners(songs: list[str], generator: np.random.Generator) -> np.ndarray:
-    """For each clip the number of a clip of another song, [n]; every clip of the other songs is equally likely.
+    """For each clip the number of a clip of another song, [n]; every clip of the other songs is
+    equally likely.
 
-    Raises Mistake when there is only one song: its clips cannot be shuffled.
+    Raises UserError when there is only one song: its clips cannot be shuffled.
     """
     songs = np.asarray(songs, dtype=str)
     if len(np.unique(songs)) < 2:
-        raise Mistake("A shuffled control needs test clips of at least two songs; there is one. Add clips to the test split.")
+        raise UserError(
+            "A shuffled control needs test clips of at least two songs; there is one. Add clips to"
+            " the test split."
+        )
     return np.array([generator.choice(np.flatnonzero(songs != song)) for song in songs])
 
 
 def nearest_condition(test: np.ndarray, training: np.ndarray) -> np.ndarray:
-    """For each row of `test` [n, D] the nearest row of `training` [m, D], features standardised on the training rows."""
+    """For each row of `test` [n, D] the nearest row of `training` [m, D], features standardised on
+    the training rows.
+    """
     from sklearn.neighbors import NearestNeighbors
     from sklearn.preprocessing import StandardScaler
 

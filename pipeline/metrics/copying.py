@@ -7,7 +7,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Nearest:
-    """The nearest training row of each sample, and the share of token positions in which the two differ, in percent."""
+    """The nearest training row of each sample, and the share of token positions in which the two
+    differ, in percent.
+    """
 
     row: np.ndarray
     distance: np.ndarray
@@ -16,8 +18,9 @@ class Nearest:
 def nearest_training_item(samples: np.ndarray, training, chunk: int = 512) -> Nearest:
     """For each of `samples` [n, L], the row of `training` [m, L] that agrees in most positions.
 
-    `training` may be anything that slices to arrays (a field of a store), so that the whole set is never in memory.
-    A token distance near 0 is a copy; what unseen real items have is the yardstick.
+    `training` may be anything that slices to arrays (a field of a store), so that the whole set is
+    never in memory. A token distance near 0 is a copy; what unseen real items have is the
+    yardstick.
     """
     samples = np.asarray(samples)
     agreement = np.full(len(samples), -1)

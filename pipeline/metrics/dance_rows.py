@@ -1,10 +1,11 @@
-"""The evaluation of a dance data set: the sound of every row, the model's and the controls', measured and summed up.
+"""The evaluation of a dance data set: the sound of every row, the model's and the controls',
+measured and summed up.
 
-Rows. `ground_truth`: the true music. `reconstruction`: the same through the codec, the best a model can reach.
-`model`: samples under the clips' own dances. `model_shuffled`: samples of the same model under another song's dance.
-`shuffled_pairs`: another song's true music (if there is one).
-`nearest_neighbour`: the music of the training clip whose condition is nearest.
-`metronome`, `silence` and `noise` know nothing.
+Rows. `ground_truth`: the true music. `reconstruction`: the same through the codec, the best a model
+can reach. `model`: samples under the clips' own dances. `model_shuffled`: samples of the same model
+under another song's dance. `shuffled_pairs`: another song's true music (if there is one).
+`nearest_neighbour`: the music of the training clip whose condition is nearest. `metronome`,
+`silence` and `noise` know nothing.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -13,20 +14,31 @@ from functools import cached_property
 
 import numpy as np
 
-from pipeline.content import Sound
-from pipeline.manifest import Manifest
 from pipeline.media.audio import reduce_noise
+from pipeline.media.content import Sound
 from pipeline.metrics import controls
 from pipeline.metrics.alignment import as_positions, kinematic_accents
 from pipeline.metrics.beats import Protocol
 from pipeline.metrics.bootstrap import draw_weights
 from pipeline.metrics.copying import nearest_training_item
-from pipeline.metrics.dance import Clips, Figures, Heard, by_clip, distances, listen, measure, summarise
+from pipeline.metrics.dance import (
+    Clips,
+    Figures,
+    Heard,
+    by_clip,
+    distances,
+    listen,
+    measure,
+    summarise,
+)
 from pipeline.metrics.genre import Gallery
 from pipeline.metrics.results import Evaluation
-from pipeline.params import Section
-from pipeline.runtime import Mistake, numpy_generator, progress
-from pipeline.store import Store
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import Section
+from pipeline.runtime.progress import progress
+from pipeline.runtime.seeds import numpy_generator
+from pipeline.storage.manifest import Manifest
+from pipeline.storage.store import Store
 
 DECODE_BATCH = 16
 
@@ -34,9 +46,10 @@ DECODE_BATCH = 16
 class EvaluateDance(Section):
     """How samples of music are measured.
 
-    `protocols`: which beat protocols. `bootstrap_draws`: of songs. `noise_reduce`: spectral gating of the model's sound before
-    it is measured, as the published evaluation does (one-sided, hence off by default). `copied_below`: a sample whose tokens
-    differ from a training item's in fewer percent of positions counts as copied. `examples`: clips shown on the page.
+    `protocols`: which beat protocols. `bootstrap_draws`: of songs. `noise_reduce`: spectral gating
+    of the model's sound before it is measured, as the published evaluation does (one-sided, hence
+    off by default). `copied_below`: a sample whose tokens differ from a training item's in fewer
+    percent of positions counts as copied. `examples`: clips shown on the page.
     """
 
     protocols: tuple[Protocol, ...]
@@ -50,7 +63,9 @@ class EvaluateDance(Section):
 
 @dataclass(frozen=True)
 class DanceData:
-    """What an evaluation reads. `music` reads true waveforms, `decode` turns tokens [n, L] into waveforms [n, T] as long."""
+    """What an evaluation reads. `music` reads true waveforms, `decode` turns tokens [n, L] into
+    waveforms [n, T] as long.
+    """
 
     music: Sound
     tokens: Store
@@ -76,18 +91,32 @@ class DanceData:
 
     @cached_property
     def numbers(self) -> list[int]:
-        """The manifest rows that are measured: the sampled ones of the test split, or the silent clips where there is none."""
+        """The manifest rows that are measured: the sampled ones of the test split, or the silent
+        clips where there is none.
+        """
         sampled = set(self.samples.ids)
         for split in ("test", "infer"):
-            if numbers := [number for number in self.manifest.of(split) if self.manifest.clips[number].id in sampled]:
+            if numbers := [
+                number
+                for number in self.manifest.of(split)
+                if self.manifest.clips[number].id in sampled
+            ]:
                 return numbers
-        raise Mistake("There is nothing to evaluate: no clip of the splits test and infer has samples.")
+        raise UserError(
+            "There is nothing to evaluate: no clip of the splits test and infer has samples."
+        )
 
     @cached_property
     def training(self) -> list[int]:
-        """The manifest rows that the model was trained on: those of the training split with tokens and conditions."""
+        """The manifest rows that the model was trained on: those of the training split with tokens
+        and conditions.
+        """
         usable = set(self.tokens.ids) & set(self.conditions.ids)
-        return [number for number in self.manifest.of("train") if self.manifest.clips[number].id in usable]
+        return [
+            number
+            for number in self.manifest.of("train")
+            if self.manifest.clips[number].id in usable
+        ]
 
     @cached_property
     def have_music(self) -> bool:
@@ -105,12 +134,18 @@ class DanceData:
     def decoded(self, tokens: np.ndarray) -> Iterator[np.ndarray]:
         """The waveforms [T] of `tokens` [n, L], a few decoded at a time."""
         for start in range(0, len(tokens), DECODE_BATCH):
-            yield from np.asarray(self.decode(tokens[start : start + DECODE_BATCH].astype(np.int64)))
+            yield from np.asarray(
+                self.decode(tokens[start : start + DECODE_BATCH].astype(np.int64))
+            )
 
 
 def evaluate_dance(data: DanceData, clips: Clips, settings: EvaluateDance) -> Evaluation:
-    """Every line of the tables for the dance task, and the remarks needed to read them; `clips` by `describe_clips`."""
-    weights = draw_weights(clips.songs, settings.bootstrap_draws, numpy_generator(settings.seed, "bootstrap"))
+    """Every line of the tables for the dance task, and the remarks needed to read them; `clips` by
+    `describe_clips`.
+    """
+    weights = draw_weights(
+        clips.songs, settings.bootstrap_draws, numpy_generator(settings.seed, "bootstrap")
+    )
     results, lines = [], []
     for row, heard, extra in _rows(data, settings, clips):
         figures = {**measure(clips, heard, settings.protocols, data.gallery), **extra}
@@ -131,34 +166,65 @@ def describe_clips(data: DanceData) -> Clips:
         songs=[clip.song or clip.id for clip in chosen],
         genres=genres if all(genres) and len(set(data.gallery.genres)) > 1 else None,
         seconds=data.seconds,
-        accents=[kinematic_accents(as_positions(frames), data.conditions.provenance["fps"]) for frames in motion],
-        heard=_heard(data, map(data.true_music, data.numbers), "ground truth") if data.have_music else None,
+        accents=[
+            kinematic_accents(as_positions(frames), data.conditions.provenance["fps"])
+            for frames in motion
+        ],
+        heard=(
+            _heard(data, map(data.true_music, data.numbers), "ground truth")
+            if data.have_music
+            else None
+        ),
     )
 
 
-def _rows(data: DanceData, settings: EvaluateDance, clips: Clips) -> Iterator[tuple[str, list[list[Heard]], Figures]]:
-    """(row, what is heard [seeds][clips], figures that need the tokens) for the model and every control."""
+def _rows(
+    data: DanceData, settings: EvaluateDance, clips: Clips
+) -> Iterator[tuple[str, list[list[Heard]], Figures]]:
+    """(row, what is heard [seeds][clips], figures that need the tokens) for the model and every
+    control.
+    """
     rows = data.samples.rows_of(clips.ids)
     seeds = range(data.samples["tokens"].shape[1])
     if data.have_music:
         own = data.tokens["tokens"][data.tokens.rows_of(clips.ids)]
         yield "ground_truth", [clips.heard], {}
-        yield "reconstruction", [_heard(data, data.decoded(own), "reconstruction")], _copying(data, [own], settings)
+        yield (
+            "reconstruction",
+            [_heard(data, data.decoded(own), "reconstruction")],
+            _copying(data, [own], settings),
+        )
     for row, field in (("model", "tokens"), ("model_shuffled", "shuffled")):
         drawn = [data.samples[field][rows][:, seed] for seed in seeds]
         sounds = [_cleaned(data, data.decoded(tokens), settings) for tokens in drawn]
-        yield row, [_heard(data, sound, f"{row}, seed {n}") for n, sound in enumerate(sounds)], _copying(data, drawn, settings)
+        yield (
+            row,
+            [_heard(data, sound, f"{row}, seed {n}") for n, sound in enumerate(sounds)],
+            _copying(data, drawn, settings),
+        )
     yield from _knowing_nothing(data, settings, clips, len(seeds))
     if data.have_music and len(set(clips.songs)) > 1:
-        pairs = [controls.partners(clips.songs, numpy_generator(settings.seed, "pairs", seed)) for seed in seeds]
+        pairs = [
+            controls.partners(clips.songs, numpy_generator(settings.seed, "pairs", seed))
+            for seed in seeds
+        ]
         yield "shuffled_pairs", [[clips.heard[number] for number in pair] for pair in pairs], {}
     if nearest := nearest_training_clips(data, clips.ids):
-        yield "nearest_neighbour", [_heard(data, map(data.true_music, nearest), "nearest neighbour")], {}
+        yield (
+            "nearest_neighbour",
+            [_heard(data, map(data.true_music, nearest), "nearest neighbour")],
+            {},
+        )
 
 
-def _knowing_nothing(data: DanceData, settings: EvaluateDance, clips: Clips, n_seeds: int) -> Iterator[tuple]:
+def _knowing_nothing(
+    data: DanceData, settings: EvaluateDance, clips: Clips, n_seeds: int
+) -> Iterator[tuple]:
     shape, n_clips = (data.seconds, data.sample_rate), len(clips.ids)
-    fixed = {"metronome": controls.metronome(*shape, settings.metronome_bpm), "silence": controls.silence(*shape)}
+    fixed = {
+        "metronome": controls.metronome(*shape, settings.metronome_bpm),
+        "silence": controls.silence(*shape),
+    }
     for row, sound in fixed.items():
         yield row, [[listen(sound, data.sample_rate, data.gallery.embed)] * n_clips], {}
     noises = []
@@ -169,10 +235,15 @@ def _knowing_nothing(data: DanceData, settings: EvaluateDance, clips: Clips, n_s
 
 
 def nearest_training_clips(data: DanceData, ids: list[str]) -> list[int]:
-    """For each id the manifest row of the training clip whose condition is nearest (means and deviations over time)."""
+    """For each id the manifest row of the training clip whose condition is nearest (means and
+    deviations over time).
+    """
     if not data.training:
         return []
-    summaries = [_summary(data.conditions, data.conditions.rows_of(names)) for names in (ids, data.ids(data.training))]
+    summaries = [
+        _summary(data.conditions, data.conditions.rows_of(names))
+        for names in (ids, data.ids(data.training))
+    ]
     return [data.training[row] for row in controls.nearest_condition(*summaries)]
 
 
@@ -188,16 +259,26 @@ def _summary(conditions: Store, rows: np.ndarray) -> np.ndarray:
 
 
 def _copying(data: DanceData, drawn: list[np.ndarray], settings: EvaluateDance) -> Figures:
-    """How far each sample's tokens are from the nearest training item, and whether that counts as a copy."""
+    """How far each sample's tokens are from the nearest training item, and whether that counts as a
+    copy.
+    """
     training = data.tokens["tokens"][data.tokens.rows_of(data.ids(data.training))]
     if not len(training):
         return {}
     distance = np.array([nearest_training_item(tokens, training).distance for tokens in drawn])
-    return {("copy_distance", "tokens"): distance, ("copied", "tokens"): 100.0 * (distance < settings.copied_below)}
+    return {
+        ("copy_distance", "tokens"): distance,
+        ("copied", "tokens"): 100.0 * (distance < settings.copied_below),
+    }
 
 
-def _cleaned(data: DanceData, sounds: Iterable[np.ndarray], settings: EvaluateDance) -> Iterator[np.ndarray]:
-    return (reduce_noise(sound, data.sample_rate) if settings.noise_reduce else sound for sound in sounds)
+def _cleaned(
+    data: DanceData, sounds: Iterable[np.ndarray], settings: EvaluateDance
+) -> Iterator[np.ndarray]:
+    return (
+        reduce_noise(sound, data.sample_rate) if settings.noise_reduce else sound
+        for sound in sounds
+    )
 
 
 def _heard(data: DanceData, sounds: Iterable[np.ndarray], title: str) -> list[Heard]:
@@ -206,7 +287,9 @@ def _heard(data: DanceData, sounds: Iterable[np.ndarray], title: str) -> list[He
 
 
 def _remarks(data: DanceData, settings: EvaluateDance, clips: Clips) -> dict[str, object]:
-    undefined = 0 if clips.heard is None else sum(not len(heard.onsets["d2m"]) for heard in clips.heard)
+    undefined = (
+        0 if clips.heard is None else sum(not len(heard.onsets["d2m"]) for heard in clips.heard)
+    )
     return {
         "task": "dance",
         "samples": data.samples.provenance,

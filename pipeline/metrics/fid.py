@@ -1,4 +1,6 @@
-"""Frechet distance between sets of pictures, through features of the FID Inception network or of a judge trained here."""
+"""Frechet distance between sets of pictures, through features of the FID Inception network or of a
+judge trained here.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,16 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.runtime import Mistake
-from pipeline.tensors import read_state_dict
+from pipeline.runtime.errors import UserError
+from pipeline.storage.tensors import read_state_dict
 
 
 class FidInception(nn.Module):
-    """The Inception network behind published FIDs ("2015-12-05", 1008 classes): pictures in, 2048 features out.
+    """The Inception network behind published FIDs ("2015-12-05", 1008 classes): pictures in, 2048
+    features out.
 
-    It is torchvision's network with TensorFlow's pooling: padding does not count in averages, and the last block takes
-    a maximum. `weights-inception-2015-12-05-6726825d.pth`, which torch-fidelity publishes (pytorch-fid as `pt_inception-...`),
-    fits its keys.
+    It is torchvision's network with TensorFlow's pooling: padding does not count in averages, and
+    the last block takes a maximum. `weights-inception-2015-12-05-6726825d.pth`, which
+    torch-fidelity publishes (pytorch-fid as `pt_inception-...`), fits its keys.
     """
 
     num_features = 2048
@@ -30,17 +33,23 @@ class FidInception(nn.Module):
 
     @classmethod
     def load(cls, path: Path) -> "FidInception":
-        """The network with the weights in `path` (a plain state dict); raises Mistake when they are not such weights."""
+        """The network with the weights in `path` (a plain state dict); raises UserError when they
+        are not such weights.
+        """
         model = cls()
         try:
             model.network.load_state_dict(read_state_dict(path))
         except RuntimeError:
-            raise Mistake(f"{path} is not the FID Inception; `cdcd weights get inception_fid` fetches it.") from None
+            raise UserError(
+                f"{path} is not the FID Inception; `cdcd weights get inception_fid` fetches it."
+            ) from None
         return model
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Features [n, 2048] of images [n, 3, H, W] in [0, 1], rounded to 8 bits and resized as torchmetrics does."""
+        """Features [n, 2048] of images [n, 3, H, W] in [0, 1], rounded to 8 bits and resized as
+        torchmetrics does.
+        """
         from torchvision.transforms.functional import resize
 
         pixels = (images * 255).round().clamp(0, 255)
@@ -85,7 +94,9 @@ class _Features(nn.Module):
 
 
 class Reference:
-    """The pictures that others are compared with: only the mean and covariance of their features are kept."""
+    """The pictures that others are compared with: only the mean and covariance of their features
+    are kept.
+    """
 
     def __init__(self, batches: Iterable[Tensor]):
         """`batches`: features [n, D], one batch at a time."""
@@ -95,12 +106,16 @@ class Reference:
         for features in batches:
             if self._metric is None:
                 extract = _Features(features.shape[1])
-                self._metric = FrechetInceptionDistance(extract, reset_real_features=False, normalize=True)
+                self._metric = FrechetInceptionDistance(
+                    extract, reset_real_features=False, normalize=True
+                )
             self._metric.update(features.double(), real=True)
             self.count += len(features)
 
     def distance(self, features: Tensor) -> float:
-        """The Frechet distance to features [n, D] (torchmetrics, float64); NaN where either has fewer than two rows."""
+        """The Frechet distance to features [n, D] (torchmetrics, float64); NaN where either has
+        fewer than two rows.
+        """
         if self.count < 2 or len(features) < 2:
             return float("nan")
         self._metric.reset()

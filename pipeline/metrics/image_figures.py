@@ -1,6 +1,8 @@
-"""The figures of the picture tasks: what each picture shows of its caption or class, how a set is distributed, the summary.
+"""The figures of the picture tasks: what each picture shows of its caption or class, how a set is
+distributed, the summary.
 
-Every row is measured alike, sampling seed by sampling seed and picture by picture; `summarise` turns that into `Result`s.
+Every row is measured alike, sampling seed by sampling seed and picture by picture; `summarise`
+turns that into `Result`s.
 """
 
 from collections.abc import Iterable
@@ -18,16 +20,23 @@ from pipeline.metrics.judges import Judge
 from pipeline.metrics.results import ClipResult, Result
 from pipeline.metrics.shapes import score_shapes
 
-Figures = dict[tuple[str, str], np.ndarray]  # (metric, protocol) -> [seeds, pictures], NaN = undefined
-FID_DRAWS, FID_FEATURES = 100, 256  # Frechet distances are bootstrapped so often, and only up to so many features
+Figures = dict[
+    tuple[str, str], np.ndarray
+]  # (metric, protocol) -> [seeds, pictures], NaN = undefined
+FID_DRAWS, FID_FEATURES = (
+    100,
+    256,
+)  # Frechet distances are bootstrapped so often, and only up to so many features
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the measured pictures should show, in order: captions, labels (class numbers, -1: unknown to the judge), or both.
+    """What the measured pictures should show, in order: captions, labels (class numbers, -1:
+    unknown to the judge), or both.
 
-    `told` are the captions as the judge's unit vectors, `distractors` [n, m] the captions each is told apart from; `exact`:
-    the captions are of `toy_shapes`, which can be checked without a judge.
+    `told` are the captions as the judge's unit vectors, `distractors` [n, m] the captions each is
+    told apart from; `exact`: the captions are of `toy_shapes`, which can be checked without a
+    judge.
     """
 
     ids: list[str]
@@ -47,7 +56,9 @@ class Seen:
 
 
 def measure(wanted: Wanted, judge: Judge, batches: Iterable[Tensor]) -> Seen:
-    """The figures of one set of pictures, which come in batches [b, 3, H, W] in [0, 1] in the order of `wanted`."""
+    """The figures of one set of pictures, which come in batches [b, 3, H, W] in [0, 1] in the order
+    of `wanted`.
+    """
     parts, features, start = [], [], 0
     for images in batches:
         parts.append(_measure_batch(wanted, judge, images, slice(start, start + len(images))))
@@ -55,17 +66,24 @@ def measure(wanted: Wanted, judge: Judge, batches: Iterable[Tensor]) -> Seen:
         start += len(images)
     if start != len(wanted.ids):
         raise ValueError(f"{start} pictures for {len(wanted.ids)} rows")
-    return Seen({key: np.concatenate([part[key] for part in parts]) for key in parts[0]}, torch.cat(features))
+    return Seen(
+        {key: np.concatenate([part[key] for part in parts]) for key in parts[0]},
+        torch.cat(features),
+    )
 
 
-def _measure_batch(wanted: Wanted, judge: Judge, images: Tensor, here: slice) -> dict[tuple[str, str], np.ndarray]:
+def _measure_batch(
+    wanted: Wanted, judge: Judge, images: Tensor, here: slice
+) -> dict[tuple[str, str], np.ndarray]:
     figures = {}
     if judge.logits is not None and wanted.labels is not None:
         logits, labels = judge.logits(images), wanted.labels[here]
         for k in (1, 5):
             if k < logits.shape[1]:
                 hits = 100 * top_k_hits(logits, labels, k)
-                figures[f"top{k}_accuracy", judge.classifier_name] = np.where(labels.numpy() >= 0, hits, np.nan)
+                figures[f"top{k}_accuracy", judge.classifier_name] = np.where(
+                    labels.numpy() >= 0, hits, np.nan
+                )
     if wanted.told is not None:
         seen = judge.embed_images(images)
         hits = r_precision_hits(seen, wanted.told, wanted.distractors[here], here.start)
@@ -85,37 +103,64 @@ def stack(seeds: list[Seen]) -> Figures:
 
 
 def summarise(row: str, figures: Figures, weights: np.ndarray) -> list[Result]:
-    """The lines of one row: mean over pictures, then seeds; std over seeds; interval over bootstrap `weights` [draws, n]."""
+    """The lines of one row: mean over pictures, then seeds; std over seeds; interval over bootstrap
+    `weights` [draws, n].
+    """
     every = np.vstack([np.ones(weights.shape[1]), weights])
     results = []
     for (metric, protocol), seeds in figures.items():
         drawn = np.array([weighted_mean(values, every) for values in seeds])
         count = int(np.isfinite(seeds).any(axis=0).sum())
         low, high = interval(drawn[:, 1:].mean(axis=0))
-        results.append(Result(row, metric, protocol, *_over_seeds(drawn[:, 0]), low, high, count, count, len(seeds)))
+        results.append(
+            Result(
+                row,
+                metric,
+                protocol,
+                *_over_seeds(drawn[:, 0]),
+                low,
+                high,
+                count,
+                count,
+                len(seeds),
+            )
+        )
     return results
 
 
 def distance_line(
-    row: str, protocol: str, reference: Reference, seeds: list[Tensor], generator: np.random.Generator, draws: int
+    row: str,
+    protocol: str,
+    reference: Reference,
+    seeds: list[Tensor],
+    generator: np.random.Generator,
+    draws: int,
 ) -> Result:
     """The Frechet distance of each seed's features [n, D] to the reference, as one line.
 
-    Its bootstrap interval is shifted by the bootstrap's own bias (repeated pictures lower the rank of the covariance),
-    and left out above 256 features, where hundreds of distances would take hours.
+    Its bootstrap interval is shifted by the bootstrap's own bias (repeated pictures lower the rank
+    of the covariance), and left out above 256 features, where hundreds of distances would take
+    hours.
     """
     values = np.array([reference.distance(features) for features in seeds])
     low = high = float("nan")
     count = len(seeds[0])
     if seeds[0].shape[1] <= FID_FEATURES and np.isfinite(values).all():
-        chosen = [torch.from_numpy(generator.integers(0, count, count)) for _ in range(min(draws, FID_DRAWS))]
+        chosen = [
+            torch.from_numpy(generator.integers(0, count, count))
+            for _ in range(min(draws, FID_DRAWS))
+        ]
         drawn = np.array([reference.distance(seeds[0][rows]) for rows in chosen])
         low, high = (values.mean() + bound - drawn.mean() for bound in interval(drawn))
-    return Result(row, "fid", protocol, *_over_seeds(values), max(0.0, low), high, count, count, len(seeds))
+    return Result(
+        row, "fid", protocol, *_over_seeds(values), max(0.0, low), high, count, count, len(seeds)
+    )
 
 
 def by_picture(row: str, figures: Figures, wanted: Wanted) -> list[ClipResult]:
-    """The figures of one row picture by picture, each the mean over seeds; undefined ones are left out."""
+    """The figures of one row picture by picture, each the mean over seeds; undefined ones are left
+    out.
+    """
     lines = []
     for (metric, protocol), seeds in figures.items():
         defined = np.isfinite(seeds)

@@ -1,4 +1,6 @@
-"""The small networks that judge data without a published judge: a classifier, and an image-text matcher."""
+"""The small networks that judge data without a published judge: a classifier, and an image-text
+matcher.
+"""
 
 import re
 from collections import Counter
@@ -13,16 +15,27 @@ PAD, UNKNOWN = 0, 1
 
 
 class ImageTower(nn.Module):
-    """Features [n, 64] of pictures [n, 3, S, S] in [0, 1]: convolutions down to a 4 x 4 grid, which keeps places apart."""
+    """Features [n, 64] of pictures [n, 3, S, S] in [0, 1]: convolutions down to a 4 x 4 grid, which
+    keeps places apart.
+    """
 
     def __init__(self, image_size: int, width: int):
         super().__init__()
         layers, channels, side = [nn.Conv2d(3, width, 3, padding=1)], width, image_size
         while side > 4:
             wider = min(2 * channels, 4 * width)
-            layers += [nn.GroupNorm(8, channels), nn.SiLU(), nn.Conv2d(channels, wider, 3, stride=2, padding=1)]
+            layers += [
+                nn.GroupNorm(8, channels),
+                nn.SiLU(),
+                nn.Conv2d(channels, wider, 3, stride=2, padding=1),
+            ]
             channels, side = wider, (side + 1) // 2
-        layers += [nn.GroupNorm(8, channels), nn.SiLU(), nn.Flatten(), nn.Linear(channels * side**2, FEATURES)]
+        layers += [
+            nn.GroupNorm(8, channels),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(channels * side**2, FEATURES),
+        ]
         self.image_size = image_size
         self.layers = nn.Sequential(*layers)
 
@@ -32,7 +45,9 @@ class ImageTower(nn.Module):
 
 
 class Classifier(nn.Module):
-    """Logits [n, classes] of pictures; `tower` gives the features that the Frechet distance uses."""
+    """Logits [n, classes] of pictures; `tower` gives the features that the Frechet distance
+    uses.
+    """
 
     def __init__(self, image_size: int, width: int, n_classes: int):
         super().__init__()
@@ -49,7 +64,9 @@ class Classifier(nn.Module):
 
 
 class Matcher(nn.Module):
-    """Unit vectors of pictures and of captions in one space, trained to be near each other (CLIP's loss)."""
+    """Unit vectors of pictures and of captions in one space, trained to be near each other (CLIP's
+    loss).
+    """
 
     def __init__(self, image_size: int, width: int, vocabulary: list[str]):
         super().__init__()
@@ -57,9 +74,14 @@ class Matcher(nn.Module):
         self.tower = ImageTower(image_size, width)
         self.words = nn.Embedding(len(vocabulary) + 2, FEATURES, padding_idx=PAD)
         self.places = nn.Parameter(torch.randn(WORDS, FEATURES))
-        layer = nn.TransformerEncoderLayer(FEATURES, 4, 4 * FEATURES, 0.0, "gelu", batch_first=True, norm_first=True)
+        layer = nn.TransformerEncoderLayer(
+            FEATURES, 4, 4 * FEATURES, 0.0, "gelu", batch_first=True, norm_first=True
+        )
         self.reader = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-        self.image_head, self.text_head = nn.Linear(FEATURES, FEATURES), nn.Linear(FEATURES, FEATURES)
+        self.image_head, self.text_head = (
+            nn.Linear(FEATURES, FEATURES),
+            nn.Linear(FEATURES, FEATURES),
+        )
         self.scale = nn.Parameter(torch.tensor(10.0).log())
 
     def embed_images(self, images: Tensor) -> Tensor:
@@ -82,13 +104,21 @@ class Matcher(nn.Module):
         """Unit vectors [n, 64] of word numbers [n, 48]."""
         tokens = tokens[:, : max(1, int((tokens != PAD).sum(1).max()))]
         blank = (tokens == PAD) & (tokens != PAD).any(1, keepdim=True)
-        read = self.reader(self.words(tokens) + self.places[: tokens.shape[1]], src_key_padding_mask=blank)
+        read = self.reader(
+            self.words(tokens) + self.places[: tokens.shape[1]], src_key_padding_mask=blank
+        )
         weights = (~blank).float().unsqueeze(-1)
         return F.normalize(self.text_head((read * weights).sum(1) / weights.sum(1)), dim=1)
 
     def loss(self, images: Tensor, tokens: Tensor) -> Tensor:
-        """Cross-entropy of finding each picture's caption in the batch, and each caption's picture."""
-        logits = self.scale.clamp(max=4.6).exp() * self.embed_images(images) @ self.embed_tokens(tokens).T
+        """Cross-entropy of finding each picture's caption in the batch, and each caption's
+        picture.
+        """
+        logits = (
+            self.scale.clamp(max=4.6).exp()
+            * self.embed_images(images)
+            @ self.embed_tokens(tokens).T
+        )
         own = torch.arange(len(images), device=images.device)
         return (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
 

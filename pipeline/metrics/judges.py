@@ -1,7 +1,9 @@
-"""Who judges pictures: published networks, or small ones trained here; made once, before and apart from any model.
+"""Who judges pictures: published networks, or small ones trained here; made once, before and apart
+from any model.
 
-A judge folder holds judge.json, which says what judges and how well it does on held-out real pictures, and judge.safetensors
-when it was trained here. Published weights stay where they are; their digests are recorded, and checked when they are read.
+A judge folder holds judge.json, which says what judges and how well it does on held-out real
+pictures, and judge.safetensors when it was trained here. Published weights stay where they are;
+their digests are recorded, and checked when they are read.
 """
 
 from collections.abc import Callable
@@ -13,23 +15,26 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pipeline.manifest import Manifest
 from pipeline.metrics import clip_score
 from pipeline.metrics.accuracy import ImageNetClassifier
 from pipeline.metrics.fid import FidInception
 from pipeline.metrics.judge_networks import Classifier, Matcher
 from pipeline.metrics.judge_training import TrainedJudge, train_classifier, train_matcher
-from pipeline.params import Section
-from pipeline.runtime import Mistake, atomic, device, read_json, sha256_file, write_json
-from pipeline.tensors import read_state_dict, write_tensors
-from pipeline.weights import weights_file
+from pipeline.runtime.device import device
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import atomic, read_json, sha256_file, write_json
+from pipeline.runtime.params import Section
+from pipeline.storage.manifest import Manifest
+from pipeline.storage.tensors import read_state_dict, write_tensors
+from pipeline.storage.weights import weights_file
 
 BATCH = 64
 DESCRIPTION, WEIGHTS = "judge.json", "judge.safetensors"
 
 
 class PublishedJudge(Section):
-    """FID's Inception, CLIP ViT-B/32 (null: no captions to match) and ResNet-101 (null: other classes).
+    """FID's Inception, CLIP ViT-B/32 (null: no captions to match) and ResNet-101 (null: other
+    classes).
 
     Each by its name in `cdcd weights list`, or a path.
     """
@@ -45,10 +50,12 @@ JudgeImages = Annotated[TrainedJudge | PublishedJudge, Field(discriminator="kind
 
 @dataclass(frozen=True)
 class Judge:
-    """Pictures [n, 3, H, W] in [0, 1] in, numbers out. `features` [n, D] are for the Frechet distance.
+    """Pictures [n, 3, H, W] in [0, 1] in, numbers out. `features` [n, D] are for the Frechet
+    distance.
 
-    `logits` [n, C] over `classes` (label -> number), and `embed_images`, `embed_captions` (unit vectors [n, D]) are None
-    where the judge does not read labels or captions. The names say in a table which network it was; `facts` says more.
+    `logits` [n, C] over `classes` (label -> number), and `embed_images`, `embed_captions` (unit
+    vectors [n, D]) are None where the judge does not read labels or captions. The names say in a
+    table which network it was; `facts` says more.
     """
 
     facts: dict
@@ -62,8 +69,12 @@ class Judge:
     matcher_name: str = ""
 
 
-def build_judge(config: TrainedJudge | PublishedJudge, manifest: Manifest, raw: Path, folder: Path) -> dict:
-    """What judge.json says; trains the judge or checks the published weights, and fills `folder`."""
+def build_judge(
+    config: TrainedJudge | PublishedJudge, manifest: Manifest, raw: Path, folder: Path
+) -> dict:
+    """What judge.json says; trains the judge or checks the published weights, and fills
+    `folder`.
+    """
     with atomic(folder) as temporary:
         temporary.mkdir(parents=True)
         if isinstance(config, TrainedJudge):
@@ -71,7 +82,9 @@ def build_judge(config: TrainedJudge | PublishedJudge, manifest: Manifest, raw: 
                 network, facts = train_classifier(config, manifest)
             else:
                 network, facts = train_matcher(config, manifest, raw)
-            write_tensors(temporary / WEIGHTS, network.state_dict(), {"class": type(network).__name__})
+            write_tensors(
+                temporary / WEIGHTS, network.state_dict(), {"class": type(network).__name__}
+            )
         else:
             facts = _published_facts(config, manifest, raw)
         facts["config"] = config.model_dump(mode="json")
@@ -80,9 +93,15 @@ def build_judge(config: TrainedJudge | PublishedJudge, manifest: Manifest, raw: 
 
 
 def load_judge(folder: Path) -> Judge:
-    """The judge in `folder`; raises Mistake when it is damaged or its published weights are gone or changed."""
+    """The judge in `folder`; raises UserError when it is damaged or its published weights are gone
+    or changed.
+    """
     facts = read_json(Path(folder) / DESCRIPTION)
-    return _load_published(facts) if facts["config"]["kind"] == "published" else _load_trained(facts, Path(folder) / WEIGHTS)
+    return (
+        _load_published(facts)
+        if facts["config"]["kind"] == "published"
+        else _load_trained(facts, Path(folder) / WEIGHTS)
+    )
 
 
 def _load_trained(facts: dict, weights: Path) -> Judge:
@@ -94,16 +113,32 @@ def _load_trained(facts: dict, weights: Path) -> Judge:
     try:
         network.load_state_dict(read_state_dict(weights))
     except RuntimeError:
-        raise Mistake(f"{weights} does not fit {DESCRIPTION} beside it; run `cdcd judge` again.") from None
+        raise UserError(
+            f"{weights} does not fit {DESCRIPTION} beside it; run `cdcd judge` again."
+        ) from None
     network.eval().requires_grad_(False).to(device())
     features = _batched(lambda images: network.tower(_sized(images, size)))
     if isinstance(network, Classifier):
         logits = _batched(lambda images: network(_sized(images, size)))
-        return Judge(facts, features, "judge", logits=logits, classes=facts["classes"], classifier_name="judge")
+        return Judge(
+            facts,
+            features,
+            "judge",
+            logits=logits,
+            classes=facts["classes"],
+            classifier_name="judge",
+        )
     embed_images = _batched(lambda images: network.embed_images(_sized(images, size)))
-    embed_captions = _batched(lambda captions: network.embed_tokens(network.tokens(captions).to(device())))
+    embed_captions = _batched(
+        lambda captions: network.embed_tokens(network.tokens(captions).to(device()))
+    )
     return Judge(
-        facts, features, "judge", embed_images=embed_images, embed_captions=embed_captions, matcher_name="judge"
+        facts,
+        features,
+        "judge",
+        embed_images=embed_images,
+        embed_captions=embed_captions,
+        matcher_name="judge",
     )
 
 
@@ -115,7 +150,9 @@ def _sized(images: Tensor, size: int) -> Tensor:
 
 
 def _published_facts(config: PublishedJudge, manifest: Manifest, raw: Path) -> dict:
-    """The digests of the weights, each of which is loaded once to see that it fits, and the labels' class numbers."""
+    """The digests of the weights, each of which is loaded once to see that it fits, and the labels'
+    class numbers.
+    """
     facts = {"sha256": {}}
     for name, load in _LOADERS.items():
         if (weights := getattr(config, name)) is not None:
@@ -123,21 +160,32 @@ def _published_facts(config: PublishedJudge, manifest: Manifest, raw: Path) -> d
             load(path)
             facts["sha256"][name] = sha256_file(path)
     if config.resnet101 is not None:
-        facts["classes"] = _imagenet_numbers({clip.label for clip in manifest.clips}, raw / "classes.json")
+        facts["classes"] = _imagenet_numbers(
+            {clip.label for clip in manifest.clips}, raw / "classes.json"
+        )
     return facts
 
 
 def _imagenet_numbers(labels: set[str | None], table: Path) -> dict[str, int]:
-    """The ImageNet class number of each label, from the data set's own table or the names that torchvision knows."""
+    """The ImageNet class number of each label, from the data set's own table or the names that
+    torchvision knows.
+    """
     from torchvision.models import ResNet101_Weights
 
     if table.exists():
         known = read_json(table)
     else:
         names = ResNet101_Weights.IMAGENET1K_V1.meta["categories"]
-        known = {form: number for number, name in enumerate(names) for form in (name, name.replace(" ", "_"))}
+        known = {
+            form: number
+            for number, name in enumerate(names)
+            for form in (name, name.replace(" ", "_"))
+        }
     if unknown := sorted(str(label) for label in labels if label not in known):
-        raise Mistake(f"judge.resnet101 knows ImageNet's classes, of which {unknown[0]!r} is none; set it to null.")
+        raise UserError(
+            f"judge.resnet101 knows ImageNet's classes, of which {unknown[0]!r} is none; set it to"
+            " null."
+        )
     return {label: known[label] for label in sorted(labels)}
 
 
@@ -146,7 +194,10 @@ def _load_published(facts: dict) -> Judge:
     for name, digest in facts["sha256"].items():
         path = weights_file(facts["config"][name])
         if sha256_file(path) != digest:
-            raise Mistake(f"{path} is gone or changed since `cdcd judge` read it; restore it, or run `cdcd judge` again.")
+            raise UserError(
+                f"{path} is gone or changed since `cdcd judge` read it; restore it, or run `cdcd"
+                " judge` again."
+            )
         networks[name] = _LOADERS[name](path).to(device())
     matcher = networks.get("clip")
     return Judge(
@@ -156,8 +207,14 @@ def _load_published(facts: dict) -> Judge:
         logits=_batched(networks["resnet101"]) if "resnet101" in networks else None,
         classes=facts.get("classes"),
         classifier_name="resnet101",
-        embed_images=_batched(lambda images: clip_score.embed_images(matcher, images)) if matcher else None,
-        embed_captions=_batched(lambda captions: clip_score.embed_captions(matcher, captions)) if matcher else None,
+        embed_images=(
+            _batched(lambda images: clip_score.embed_images(matcher, images)) if matcher else None
+        ),
+        embed_captions=(
+            _batched(lambda captions: clip_score.embed_captions(matcher, captions))
+            if matcher
+            else None
+        ),
         matcher_name="vit_b32",
     )
 
@@ -170,12 +227,19 @@ _LOADERS: dict[str, Callable[[Path], nn.Module]] = {
 
 
 def _batched(function: Callable) -> Callable:
-    """The function over batches of its argument (pictures are moved to the device), its results together on the CPU."""
+    """The function over batches of its argument (pictures are moved to the device), its results
+    together on the CPU.
+    """
 
     @torch.no_grad()
     def over_batches(items: Tensor | list[str]) -> Tensor:
         starts = range(0, len(items), BATCH)
         parts = [items[start : start + BATCH] for start in starts]
-        return torch.cat([function(part.to(device()) if isinstance(part, Tensor) else part).cpu() for part in parts])
+        return torch.cat(
+            [
+                function(part.to(device()) if isinstance(part, Tensor) else part).cpu()
+                for part in parts
+            ]
+        )
 
     return over_batches

@@ -1,7 +1,9 @@
-"""The lines of an evaluation, and the three files they are written to: one shape for sound and for pictures.
+"""The lines of an evaluation, and the three files they are written to: one shape for sound and for
+pictures.
 
-An evaluation is a list of `Result` (a line of the table: one row, such as `model` or `metronome`, under one metric and one
-protocol) and a list of `ClipResult` (the same figures clip by clip). `metrics.json` holds the means alone, for `dvc metrics`.
+An evaluation is a list of `Result` (a line of the table: one row, such as `model` or `metronome`,
+under one metric and one protocol) and a list of `ClipResult` (the same figures clip by clip).
+`metrics.json` holds the means alone, for `dvc metrics`.
 """
 
 import csv
@@ -10,12 +12,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from pipeline.runtime import Mistake, atomic, write_json
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import atomic, write_json
 
 
 @dataclass(frozen=True)
 class Result:
-    """One line: `mean` over items and seeds, `std` over seeds, and a bootstrap interval over songs (or images, or classes).
+    """One line: `mean` over items and seeds, `std` over seeds, and a bootstrap interval over songs
+    (or images, or classes).
 
     NaN stands for a figure that is not defined (silence has no tempo; one seed has no spread).
     """
@@ -45,7 +49,9 @@ class ClipResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All lines of one data set, and the remarks a reader needs to interpret them (counts, weights, settings)."""
+    """All lines of one data set, and the remarks a reader needs to interpret them (counts, weights,
+    settings).
+    """
 
     results: list[Result]
     clips: list[ClipResult]
@@ -53,7 +59,9 @@ class Evaluation:
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """Fills `folder` with table.csv, clips.csv, metrics.json (flat name -> number) and remarks.json."""
+    """Fills `folder` with table.csv, clips.csv, metrics.json (flat name -> number) and
+    remarks.json.
+    """
     with atomic(folder) as temporary:
         temporary.mkdir()
         write_table(temporary / "table.csv", Result, evaluation.results)
@@ -89,14 +97,18 @@ def _cell(value: object) -> object:
 
 
 def read_results(path: Path) -> list[Result]:
-    """The lines of a table.csv; raises Mistake when it is missing or not such a table."""
+    """The lines of a table.csv; raises UserError when it is missing or not such a table."""
     try:
         with open(path, newline="") as handle:
             return parse_results(handle)
     except FileNotFoundError:
-        raise Mistake(f"{path} does not exist; run `cdcd evaluate` for this data set first.") from None
+        raise UserError(
+            f"{path} does not exist; run `cdcd evaluate` for this data set first."
+        ) from None
     except (KeyError, ValueError, UnicodeDecodeError):
-        raise Mistake(f"{path} is damaged (not a table of results); run `cdcd evaluate` again.") from None
+        raise UserError(
+            f"{path} is damaged (not a table of results); run `cdcd evaluate` again."
+        ) from None
 
 
 def parse_results(lines: Iterable[str]) -> list[Result]:

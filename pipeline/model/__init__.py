@@ -1,1 +1,3 @@
-"""The networks: denoisers, what they are told of a condition, and the import of published checkpoints."""
+"""The networks: denoisers, what they are told of a condition, and the import of published
+checkpoints.
+"""

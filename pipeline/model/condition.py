@@ -1,4 +1,6 @@
-"""What a denoiser is told: an encoded condition, its absence, and what can be computed from it once per sample."""
+"""What a denoiser is told: an encoded condition, its absence, and what can be computed from it once
+per sample.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,9 @@ class Prepared:
     aligned: Tensor | None
     """The condition [B, S, width] as it is added to the tokens."""
     contexts: tuple[tuple[Tensor, ...], ...]
-    """For each block what it reads of the condition: keys and values, or the one vector that all tokens receive."""
+    """For each block what it reads of the condition: keys and values, or the one vector that all
+    tokens receive.
+    """
     steps: tuple[tuple[Tensor, ...], ...] | None
     """For each block the (scale, shift) of all T steps; none while gradients are recorded."""
 
@@ -36,7 +40,9 @@ class Condition:
         return len(self.value)
 
     def repeat(self, n: int) -> Self:
-        """Each row n times, the copies side by side; what was prepared is copied, not computed again."""
+        """Each row n times, the copies side by side; what was prepared is copied, not computed
+        again.
+        """
         return self._map(lambda part: part.repeat_interleave(n, 0))
 
     def rows(self, index: Tensor) -> Self:
@@ -53,8 +59,17 @@ class Condition:
         return replace(self, value=change(self.value), prepared=prepared)
 
     def null(self, mask: Tensor) -> Self:
-        """The rows where mask [B] is true replaced by the learned null; prepare the result, it is not prepared."""
+        """The rows where mask [B] is true replaced by the learned null; prepare the result, it is
+        not prepared.
+        """
         if self.empty is None:
-            raise Mistake("This checkpoint has no learned null condition, so it cannot be guided; set the guidance scale to 1.")
+            raise UserError(
+                "This checkpoint has no learned null condition, so it cannot be guided; set the"
+                " guidance scale to 1."
+            )
         mask = mask.view(-1, *[1] * (self.value.dim() - 1))
-        return replace(self, value=torch.where(mask, self.empty.to(self.value.dtype), self.value), prepared=None)
+        return replace(
+            self,
+            value=torch.where(mask, self.empty.to(self.value.dtype), self.value),
+            prepared=None,
+        )

@@ -1,4 +1,6 @@
-"""The denoising transformers: tokens x_t, step t and condition in, features for the prediction of x_0 out."""
+"""The denoising transformers: tokens x_t, step t and condition in, features for the prediction of
+x_0 out.
+"""
 
 from typing import Literal
 
@@ -6,7 +8,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from pipeline.conditions.positions import resample
 from pipeline.model.condition import Condition, Prepared
 from pipeline.model.layers import (
     AdaLayerNorm,
@@ -18,15 +19,17 @@ from pipeline.model.layers import (
     linear_feed_forward,
     take,
 )
-from pipeline.params import Section
-from pipeline.products import Linear
-from pipeline.runtime import Mistake
+from pipeline.model.positions import resample
+from pipeline.runtime.cpu import Linear
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import Section
 
 
 class DenoiserConfig(Section):
     """The transformer.
 
-    In the paper, with 16 heads: 19 x 1024, linear x 4 (music); 18 x 192, conv x 2 (text); 24 x 512, conv x 4 (class).
+    In the paper, with 16 heads: 19 x 1024, linear x 4 (music); 18 x 192, conv x 2 (text); 24 x 512,
+    conv x 4 (class).
     """
 
     layers: int = Field(ge=1)
@@ -36,7 +39,9 @@ class DenoiserConfig(Section):
     factor: int
     positions: Literal["learned", "sinusoid"]
     zero_init: bool
-    """Every block starts as the identity: modulations and the last layer of each residual branch start at zero."""
+    """Every block starts as the identity: modulations and the last layer of each residual branch
+    start at zero.
+    """
 
 
 def feed_forward(config: DenoiserConfig, grid: tuple[int, int] | None) -> nn.Module:
@@ -50,9 +55,17 @@ Context = tuple[Tensor, ...]
 
 
 class CrossBlock(nn.Module):
-    """Self-attention, attention to the condition, feed-forward; the first two are normalised under the step t."""
+    """Self-attention, attention to the condition, feed-forward; the first two are normalised under
+    the step t.
+    """
 
-    def __init__(self, config: DenoiserConfig, n_steps: int, grid: tuple[int, int] | None, condition_width: int):
+    def __init__(
+        self,
+        config: DenoiserConfig,
+        n_steps: int,
+        grid: tuple[int, int] | None,
+        condition_width: int,
+    ):
         super().__init__()
         self.norm1 = AdaLayerNorm(n_steps, config.width)
         self.attention = SelfAttention(config.width, config.heads)
@@ -69,8 +82,17 @@ class CrossBlock(nn.Module):
         """(scale, shift) [T, 2 width] of each normalisation under t."""
         return self.norm1.table(), self.norm_cross.table()
 
-    def forward(self, x: Tensor, step: Tensor, context: Context, tables: Context | None, at: Tensor | None = None) -> Tensor:
-        """The tokens x [B, L, width] after the block, or those `at` [B, m]; steps [B] count from 0, `context` from `read`."""
+    def forward(
+        self,
+        x: Tensor,
+        step: Tensor,
+        context: Context,
+        tables: Context | None,
+        at: Tensor | None = None,
+    ) -> Tensor:
+        """The tokens x [B, L, width] after the block, or those `at` [B, m]; steps [B] count from 0,
+        `context` from `read`.
+        """
         h = self.norm1(x, tables[0][step] if tables else self.norm1.modulation(step))
         x = (x if at is None else take(x, at)) + self.attention(h, at)
         if len(context) == 1:
@@ -84,7 +106,9 @@ class CrossBlock(nn.Module):
 class ClassBlock(nn.Module):
     """Self-attention normalised under the step t, feed-forward normalised under the class."""
 
-    def __init__(self, config: DenoiserConfig, n_steps: int, grid: tuple[int, int] | None, n_classes: int):
+    def __init__(
+        self, config: DenoiserConfig, n_steps: int, grid: tuple[int, int] | None, n_classes: int
+    ):
         super().__init__()
         self.norm1 = AdaLayerNorm(n_steps, config.width)
         self.attention = SelfAttention(config.width, config.heads)
@@ -99,19 +123,29 @@ class ClassBlock(nn.Module):
         """(scale, shift) [T, 2 width] of the normalisation under t."""
         return (self.norm1.table(),)
 
-    def forward(self, x: Tensor, step: Tensor, context: Context, tables: Context | None, at: Tensor | None = None) -> Tensor:
-        """The tokens x [B, L, width] after the block, or those `at` [B, m]; steps [B] count from 0, `context` from `read`."""
+    def forward(
+        self,
+        x: Tensor,
+        step: Tensor,
+        context: Context,
+        tables: Context | None,
+        at: Tensor | None = None,
+    ) -> Tensor:
+        """The tokens x [B, L, width] after the block, or those `at` [B, m]; steps [B] count from 0,
+        `context` from `read`.
+        """
         h = self.norm1(x, tables[0][step] if tables else self.norm1.modulation(step))
         x = (x if at is None else take(x, at)) + self.attention(h, at)
         return x + self.feed_forward(self.norm2(x, context[0]))
 
 
 class Denoiser(nn.Module):
-    """The transformer of one task: `n_classes` makes it class-conditional, `condition_width` makes it attend to a sequence.
+    """The transformer of one task: `n_classes` makes it class-conditional, `condition_width` makes
+    it attend to a sequence.
 
-    `grid` is (rows, columns) of the tokens, (1, L) for music; None takes the square of whatever length arrives.
-    `table` is the size of the learned position tables where it is not the grid. `aligned` adds the condition, resampled to
-    the tokens' rate, to the token embeddings.
+    `grid` is (rows, columns) of the tokens, (1, L) for music; None takes the square of whatever
+    length arrives. `table` is the size of the learned position tables where it is not the grid.
+    `aligned` adds the condition, resampled to the tokens' rate, to the token embeddings.
     """
 
     def __init__(
@@ -128,14 +162,28 @@ class Denoiser(nn.Module):
     ):
         super().__init__()
         if config.width % config.heads:
-            raise Mistake(f"A width of {config.width} does not divide into {config.heads} heads; choose heads that divide it.")
-        self.n_codes, self.n_steps, self.grid, self.convolves = n_codes, n_steps, grid, config.feed_forward == "conv"
+            raise UserError(
+                f"A width of {config.width} does not divide into {config.heads} heads; choose heads"
+                " that divide it."
+            )
+        self.n_codes, self.n_steps, self.grid, self.convolves = (
+            n_codes,
+            n_steps,
+            grid,
+            config.feed_forward == "conv",
+        )
         self.codes = nn.Embedding(n_codes + 1, config.width)
         learned = config.positions == "learned"
-        self.positions = LearnedPositions(table or grid, config.width) if learned else SinusoidPositions(grid, config.width)
+        self.positions = (
+            LearnedPositions(table or grid, config.width)
+            if learned
+            else SinusoidPositions(grid, config.width)
+        )
         self.align = nn.Linear(condition_width, config.width) if aligned else None
         if n_classes is None:
-            blocks = [CrossBlock(config, n_steps, grid, condition_width) for _ in range(config.layers)]
+            blocks = [
+                CrossBlock(config, n_steps, grid, condition_width) for _ in range(config.layers)
+            ]
         else:
             blocks = [ClassBlock(config, n_steps, grid, n_classes) for _ in range(config.layers)]
         self.blocks = nn.ModuleList(blocks)
@@ -144,7 +192,9 @@ class Denoiser(nn.Module):
         self._initialise(config.zero_init)
 
     def _initialise(self, zero: bool) -> None:
-        std = 0.64 * self.codes.embedding_dim**-0.5  # the published 0.02 at width 1024; narrow networks learn faster with more
+        std = (
+            0.64 * self.codes.embedding_dim**-0.5
+        )  # the published 0.02 at width 1024; narrow networks learn faster with more
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=std)
@@ -154,40 +204,62 @@ class Denoiser(nn.Module):
             return
         for block in self.blocks:
             last = [module.linear for module in block.modules() if isinstance(module, AdaLayerNorm)]
-            last += [module.proj for module in block.modules() if isinstance(module, SelfAttention | CrossAttention)]
+            last += [
+                module.proj
+                for module in block.modules()
+                if isinstance(module, SelfAttention | CrossAttention)
+            ]
             last += [list(block.feed_forward.children())[-1]]
             for module in last:
                 nn.init.zeros_(module.weight)
                 nn.init.zeros_(module.bias)
 
     def freeze_idle_attention(self) -> None:
-        """Takes what a one-element condition never uses, queries, keys and their normalisation, out of training."""
+        """Takes what a one-element condition never uses, queries, keys and their normalisation, out
+        of training.
+        """
         for block in self.blocks:
             block.norm_cross.requires_grad_(False)
             block.cross.query.requires_grad_(False)
 
     def prepare(self, condition: Condition) -> Condition:
-        """The condition with everything computed that does not depend on x_t: once per sample when sampling.
+        """The condition with everything computed that does not depend on x_t: once per sample when
+        sampling.
 
-        Gradients pass through it, so training may prepare before `repeat` and encode each condition once for N + 1 chains.
+        Gradients pass through it, so training may prepare before `repeat` and encode each condition
+        once for N + 1 chains.
         """
         value = condition.value
         aligned = None if self.align is None else self.align(value)
         contexts = tuple(block.read(value) for block in self.blocks)
-        steps = None if torch.is_grad_enabled() else tuple(block.step_tables() for block in self.blocks)
+        steps = (
+            None if torch.is_grad_enabled() else tuple(block.step_tables() for block in self.blocks)
+        )
         return Condition(value, condition.empty, Prepared(aligned, contexts, steps))
 
-    def features(self, x_t: Tensor, t: Tensor, condition: Condition, at: Tensor | None = None) -> Tensor:
-        """The hidden states [B, L, width] after the last normalisation, of x_t [B, L] in 0..K (K = mask) at t [B] in 1..T.
+    def features(
+        self, x_t: Tensor, t: Tensor, condition: Condition, at: Tensor | None = None
+    ) -> Tensor:
+        """The hidden states [B, L, width] after the last normalisation, of x_t [B, L] in 0..K (K =
+        mask) at t [B] in 1..T.
 
-        With positions `at` [B, m] only theirs, [B, m, width]: the last block then works for no others, unless it convolves.
+        With positions `at` [B, m] only theirs, [B, m, width]: the last block then works for no
+        others, unless it convolves.
         """
         step, prepared = t - 1, condition.prepared
         x = self.codes(x_t) + self.positions(x_t.shape[1])
         if self.align is not None:
-            x = x + resample(prepared.aligned if prepared else self.align(condition.value), x_t.shape[1])
+            x = x + resample(
+                prepared.aligned if prepared else self.align(condition.value), x_t.shape[1]
+            )
         for i, block in enumerate(self.blocks):
             context = prepared.contexts[i] if prepared else block.read(condition.value)
             is_last = block is self.blocks[-1] and not self.convolves
-            x = block(x, step, context, prepared.steps[i] if prepared and prepared.steps else None, at if is_last else None)
+            x = block(
+                x,
+                step,
+                context,
+                prepared.steps[i] if prepared and prepared.steps else None,
+                at if is_last else None,
+            )
         return self.norm(x if at is None or not self.convolves else take(x, at))

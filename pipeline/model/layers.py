@@ -1,4 +1,6 @@
-"""Layers of the denoisers: embedding with positions, normalisation driven by the step, attention, feed-forward networks."""
+"""Layers of the denoisers: embedding with positions, normalisation driven by the step, attention,
+feed-forward networks.
+"""
 
 import math
 
@@ -6,16 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.conditions.positions import resample, sinusoid
-from pipeline.products import Linear, convolution, linear
-from pipeline.runtime import Mistake
+from pipeline.model.positions import resample, sinusoid
+from pipeline.runtime.cpu import Linear, convolution, linear
+from pipeline.runtime.errors import UserError
 
 
 class LearnedPositions(nn.Module):
-    """A row table plus a column table; position p has row p // W and column p % W of the tables' own width W.
+    """A row table plus a column table; position p has row p // W and column p % W of the tables'
+    own width W.
 
-    Tables the size of the grid are correct 2-D positions; the class-conditional checkpoints hold 32 x 32 tables for a
-    16 x 16 grid, so that two grid rows share one table row.
+    Tables the size of the grid are correct 2-D positions; the class-conditional checkpoints hold 32
+    x 32 tables for a 16 x 16 grid, so that two grid rows share one table row.
     """
 
     def __init__(self, table: tuple[int, int], width: int):
@@ -28,14 +31,18 @@ class LearnedPositions(nn.Module):
         n_rows, n_columns = self.rows.num_embeddings, self.columns.num_embeddings
         if length > n_rows * n_columns:
             if n_rows > 1:
-                raise Mistake(f"The model knows {n_rows} x {n_columns} positions; {length} tokens do not fit.")
+                raise UserError(
+                    f"The model knows {n_rows} x {n_columns} positions; {length} tokens do not fit."
+                )
             return self.rows.weight + resample(self.columns.weight[None], length)[0]
         position = torch.arange(length, device=self.rows.weight.device)
         return self.rows(position // n_columns) + self.columns(position % n_columns)
 
 
 class SinusoidPositions(nn.Module):
-    """Fixed sines and cosines of the position, or of row and column by halves, under one learned amplitude: any length."""
+    """Fixed sines and cosines of the position, or of row and column by halves, under one learned
+    amplitude: any length.
+    """
 
     def __init__(self, grid: tuple[int, int], width: int):
         super().__init__()
@@ -49,11 +56,15 @@ class SinusoidPositions(nn.Module):
             return self.amplitude * sinusoid(position, self.width)
         row, column = position // self.grid[1], position % self.grid[1]
         half = self.width // 2
-        return self.amplitude * torch.cat([sinusoid(row, half), sinusoid(column, self.width - half)], dim=-1)
+        return self.amplitude * torch.cat(
+            [sinusoid(row, half), sinusoid(column, self.width - half)], dim=-1
+        )
 
 
 class GELU2(nn.Module):
-    """x * sigmoid(1.702 x), the sigmoid form of GELU, by way of SiLU: one tensor less is kept for the backward pass."""
+    """x * sigmoid(1.702 x), the sigmoid form of GELU, by way of SiLU: one tensor less is kept for
+    the backward pass.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         """The activation of every element."""
@@ -61,7 +72,9 @@ class GELU2(nn.Module):
 
 
 class AdaLayerNorm(nn.Module):
-    """Layer normalisation whose scale and shift come from a table: a row for each step, or for each class."""
+    """Layer normalisation whose scale and shift come from a table: a row for each step, or for each
+    class.
+    """
 
     def __init__(self, n_rows: int, width: int):
         super().__init__()
@@ -77,7 +90,9 @@ class AdaLayerNorm(nn.Module):
         return self.linear(F.silu(self.emb(row)))
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
-        """The tokens x [B, L, width] normalised, scaled and shifted by a modulation [B, 2 width]."""
+        """The tokens x [B, L, width] normalised, scaled and shifted by a modulation [B, 2
+        width].
+        """
         scale, shift = modulation[:, None].chunk(2, dim=-1)
         return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), 1 + scale)
 
@@ -85,8 +100,9 @@ class AdaLayerNorm(nn.Module):
 def to_heads(weight: Tensor, bias: Tensor, x: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
     """`parts` tensors [B, heads, S, d] from one fused projection of x [B, S, C].
 
-    d is the head size filled up with zeros to a multiple of 16, where the attention kernels are fast: the weights are
-    filled up, which is cheaper than filling up what they produce and changes no dot product.
+    d is the head size filled up with zeros to a multiple of 16, where the attention kernels are
+    fast: the weights are filled up, which is cheaper than filling up what they produce and changes
+    no dot product.
     """
     size = len(weight) // (parts * heads)
     fill = -size % 16
@@ -101,7 +117,11 @@ def attend(query: Tensor, key: Tensor, value: Tensor, proj: nn.Linear) -> Tensor
     """proj(softmax(q k / sqrt(size)) v) [B, L, width] of heads made by `to_heads`."""
     heads, filled = query.shape[1], query.shape[3]
     size = proj.in_features // heads
-    y = F.scaled_dot_product_attention(query, key, value, scale=1 / math.sqrt(size)).transpose(1, 2).flatten(2)
+    y = (
+        F.scaled_dot_product_attention(query, key, value, scale=1 / math.sqrt(size))
+        .transpose(1, 2)
+        .flatten(2)
+    )
     weight = proj.weight
     if filled > size:
         weight = F.pad(weight.view(-1, heads, size), (0, filled - size)).flatten(1)
@@ -123,7 +143,9 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
-        """What the tokens x [B, L, width] add to themselves, or to those at the positions `at` [B, m] only."""
+        """What the tokens x [B, L, width] add to themselves, or to those at the positions `at` [B,
+        m] only.
+        """
         weight, bias = self.qkv.weight, self.qkv.bias
         if at is None:
             return attend(*to_heads(weight, bias, x, self.heads, 3), self.proj)
@@ -133,7 +155,9 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Attention from the tokens to the condition; padding positions of a caption are attended to, as they always were."""
+    """Attention from the tokens to the condition; padding positions of a caption are attended to,
+    as they always were.
+    """
 
     def __init__(self, width: int, heads: int, condition_width: int):
         super().__init__()
@@ -143,9 +167,11 @@ class CrossAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def read(self, condition: Tensor) -> tuple[Tensor, ...]:
-        """(keys, values) of a condition [B, S, C], or (what every token receives [B, 1, width],) where S = 1.
+        """(keys, values) of a condition [B, S, C], or (what every token receives [B, 1, width],)
+        where S = 1.
 
-        A softmax over one key is 1, so a single element needs neither query nor key: the answer is proj(value).
+        A softmax over one key is 1, so a single element needs neither query nor key: the answer is
+        proj(value).
         """
         if condition.shape[1] > 1:
             return to_heads(self.kv.weight, self.kv.bias, condition, self.heads, 2)
@@ -159,7 +185,9 @@ class CrossAttention(nn.Module):
 
 
 class ConvFeedForward(nn.Module):
-    """Two 3 x 3 convolutions over the grid of tokens, channels last: tokens [B, h * w, width] need no copy to become images."""
+    """Two 3 x 3 convolutions over the grid of tokens, channels last: tokens [B, h * w, width] need
+    no copy to become images.
+    """
 
     def __init__(self, width: int, factor: int, grid: tuple[int, int] | None):
         super().__init__()
@@ -170,10 +198,15 @@ class ConvFeedForward(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The network's answer [B, L, width]; raises Mistake when L tokens do not fill the grid."""
+        """The network's answer [B, L, width]; raises UserError when L tokens do not fill the
+        grid.
+        """
         grid = self.grid or (math.isqrt(x.shape[1]),) * 2
         if math.prod(grid) != x.shape[1]:
-            raise Mistake(f"The model draws grids of {grid[0]} x {grid[1]} tokens; {x.shape[1]} tokens do not fill one.")
+            raise UserError(
+                f"The model draws grids of {grid[0]} x {grid[1]} tokens; {x.shape[1]} tokens do not"
+                " fill one."
+            )
         wide = self.act(convolution(x.unflatten(1, grid), self.conv1.weight, self.conv1.bias))
         return convolution(wide, self.conv2.weight, self.conv2.bias).flatten(1, 2)
 

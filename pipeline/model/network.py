@@ -1,19 +1,22 @@
-"""A condition encoder and a denoiser as one network: built from settings and facts about the data, saved, loaded."""
+"""A condition encoder and a denoiser as one network: built from settings and facts about the data,
+saved, loaded.
+"""
 
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from pipeline.conditions.fuse import DanceConfig, DanceEncoder
-from pipeline.conditions.label import LabelEncoder
-from pipeline.conditions.motion import PoseKind
-from pipeline.conditions.text_encoder import ClipTextCondition, TextConfig, TextEncoder
 from pipeline.model.condition import Condition
 from pipeline.model.denoiser import Denoiser, DenoiserConfig
-from pipeline.params import Section
-from pipeline.runtime import Mistake, derived_seed
-from pipeline.tensors import read_about, read_state_dict, write_tensors
+from pipeline.model.encoders.fuse import DanceConfig, DanceEncoder
+from pipeline.model.encoders.label import LabelEncoder
+from pipeline.model.encoders.text import ClipTextCondition, TextConfig, TextEncoder
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import Section
+from pipeline.runtime.seeds import derived_seed
+from pipeline.storage.poses import PoseKind
+from pipeline.storage.tensors import read_about, read_state_dict, write_tensors
 
 
 class DanceModel(Section):
@@ -24,7 +27,9 @@ class DanceModel(Section):
 
 
 class CaptionModel(Section):
-    """Settings of a caption-to-image network; without a text encoder it reads CLIP's frozen features."""
+    """Settings of a caption-to-image network; without a text encoder it reads CLIP's frozen
+    features.
+    """
 
     denoiser: DenoiserConfig
     text: TextConfig | None
@@ -37,7 +42,9 @@ class ClassModel(Section):
 
 
 class DanceInputs(Section):
-    """What the dances look like: the kind of pose, frames of motion in a training clip, numbers of an I3D step, genres."""
+    """What the dances look like: the kind of pose, frames of motion in a training clip, numbers of
+    an I3D step, genres.
+    """
 
     pose: PoseKind
     n_frames: int
@@ -46,7 +53,9 @@ class DanceInputs(Section):
 
 
 class CaptionInputs(Section):
-    """What the captions look like: the BPE tokens that occur (learned text encoder), or the size of CLIP's features."""
+    """What the captions look like: the BPE tokens that occur (learned text encoder), or the size of
+    CLIP's features.
+    """
 
     vocabulary: tuple[int, ...] | None
     clip_size: tuple[int, int] | None
@@ -58,11 +67,17 @@ class ClassInputs(Section):
     n_classes: int
 
 
-TASKS = {"dance": (DanceModel, DanceInputs), "caption": (CaptionModel, CaptionInputs), "class": (ClassModel, ClassInputs)}
+TASKS = {
+    "dance": (DanceModel, DanceInputs),
+    "caption": (CaptionModel, CaptionInputs),
+    "class": (ClassModel, ClassInputs),
+}
 
 
 class Network(nn.Module):
-    """What training and sampling drive: `encode` conditions, optionally `prepare` them, `features`, then `output`."""
+    """What training and sampling drive: `encode` conditions, optionally `prepare` them, `features`,
+    then `output`.
+    """
 
     def __init__(self, encoder: nn.Module, denoiser: Denoiser):
         super().__init__()
@@ -89,18 +104,29 @@ class Network(nn.Module):
         return self.denoiser.output
 
     def encode(self, inputs: dict[str, Tensor]) -> Condition:
-        """The encoded conditions of a batch of inputs by name; raises Mistake for a missing or unfitting input."""
+        """The encoded conditions of a batch of inputs by name; raises UserError for a missing or
+        unfitting input.
+        """
         try:
             return Condition(self.encoder(inputs), self.encoder.empty)
         except KeyError as error:
-            raise Mistake(f"This model reads `{error.args[0]}`, which is not among the inputs ({', '.join(inputs)}).") from None
+            raise UserError(
+                f"This model reads `{error.args[0]}`, which is not among the inputs"
+                f" ({', '.join(inputs)})."
+            ) from None
 
     def prepare(self, condition: Condition) -> Condition:
-        """The condition with all that does not depend on x_t computed once; see `Denoiser.prepare`."""
+        """The condition with all that does not depend on x_t computed once; see
+        `Denoiser.prepare`.
+        """
         return self.denoiser.prepare(condition)
 
-    def features(self, x_t: Tensor, t: Tensor, condition: Condition, at: Tensor | None = None) -> Tensor:
-        """Hidden states [B, L, width] of x_t [B, L] at t [B] in 1..T under B conditions, or those `at` [B, m]."""
+    def features(
+        self, x_t: Tensor, t: Tensor, condition: Condition, at: Tensor | None = None
+    ) -> Tensor:
+        """Hidden states [B, L, width] of x_t [B, L] at t [B] in 1..T under B conditions, or those
+        `at` [B, m].
+        """
         return self.denoiser.features(x_t, t, condition, at)
 
 
@@ -113,7 +139,9 @@ def build_network(
     n_steps: int,
     seed: int,
 ) -> Network:
-    """A network with weights drawn from `seed` alone; `grid` is (1, L) for music. It keeps its `arguments` for `save_model`."""
+    """A network with weights drawn from `seed` alone; `grid` is (1, L) for music. It keeps its
+    `arguments` for `save_model`.
+    """
     grid = (grid[0], grid[1])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "network"))
@@ -124,46 +152,86 @@ def build_network(
                 network = _caption_network(config, inputs, n_codes, grid, n_steps)
             case ClassModel():
                 encoder = LabelEncoder(inputs.n_classes)
-                network = Network(encoder, Denoiser(config.denoiser, n_codes, n_steps, grid, n_classes=inputs.n_classes + 1))
+                network = Network(
+                    encoder,
+                    Denoiser(
+                        config.denoiser, n_codes, n_steps, grid, n_classes=inputs.n_classes + 1
+                    ),
+                )
     task = next(name for name, (model, _) in TASKS.items() if isinstance(config, model))
     facts = {"config": config.model_dump(mode="json"), "inputs": inputs.model_dump(mode="json")}
-    network.arguments = {"task": task, **facts, "n_codes": n_codes, "grid": list(grid), "n_steps": n_steps}
+    network.arguments = {
+        "task": task,
+        **facts,
+        "n_codes": n_codes,
+        "grid": list(grid),
+        "n_steps": n_steps,
+    }
     return network
 
 
-def _dance_network(config: DanceModel, inputs: DanceInputs, n_codes: int, grid: tuple[int, int], n_steps: int) -> Network:
+def _dance_network(
+    config: DanceModel, inputs: DanceInputs, n_codes: int, grid: tuple[int, int], n_steps: int
+) -> Network:
     condition = config.condition
     if condition.pose != inputs.pose:
-        raise Mistake(f"The model is set to read {condition.pose} poses, but the clips hold {inputs.pose}; make the two agree.")
-    encoder = DanceEncoder(condition, inputs.visual_numbers, grid[0] * grid[1] / inputs.n_frames, inputs.n_genres)
+        raise UserError(
+            f"The model is set to read {condition.pose} poses, but the clips hold {inputs.pose};"
+            " make the two agree."
+        )
+    encoder = DanceEncoder(
+        condition, inputs.visual_numbers, grid[0] * grid[1] / inputs.n_frames, inputs.n_genres
+    )
     is_aligned = condition.condition == "aligned"
-    denoiser = Denoiser(config.denoiser, n_codes, n_steps, grid, condition_width=encoder.width, aligned=is_aligned)
+    denoiser = Denoiser(
+        config.denoiser, n_codes, n_steps, grid, condition_width=encoder.width, aligned=is_aligned
+    )
     if condition.condition == "pooled":
         denoiser.freeze_idle_attention()
     return Network(encoder, denoiser)
 
 
-def _caption_network(config: CaptionModel, inputs: CaptionInputs, n_codes: int, grid: tuple[int, int], n_steps: int) -> Network:
-    if (config.text is None) != (inputs.vocabulary is None) or (config.text is None) == (inputs.clip_size is None):
+def _caption_network(
+    config: CaptionModel, inputs: CaptionInputs, n_codes: int, grid: tuple[int, int], n_steps: int
+) -> Network:
+    if (config.text is None) != (inputs.vocabulary is None) or (config.text is None) == (
+        inputs.clip_size is None
+    ):
         wanted = "CLIP features" if config.text is None else "BPE tokens"
-        raise Mistake(f"The model is set to read captions as {wanted}, but they were extracted otherwise; make the two agree.")
-    encoder = ClipTextCondition(*inputs.clip_size) if config.text is None else TextEncoder(config.text, inputs.vocabulary)
-    return Network(encoder, Denoiser(config.denoiser, n_codes, n_steps, grid, condition_width=encoder.width))
+        raise UserError(
+            f"The model is set to read captions as {wanted}, but they were extracted otherwise;"
+            " make the two agree."
+        )
+    encoder = (
+        ClipTextCondition(*inputs.clip_size)
+        if config.text is None
+        else TextEncoder(config.text, inputs.vocabulary)
+    )
+    return Network(
+        encoder, Denoiser(config.denoiser, n_codes, n_steps, grid, condition_width=encoder.width)
+    )
 
 
 def save_model(network: Network, path: Path, provenance: dict | None = None) -> None:
-    """Writes a network made by `build_network` as one safetensors file with its arguments and `provenance`."""
+    """Writes a network made by `build_network` as one safetensors file with its arguments and
+    `provenance`.
+    """
     about = {"class": "Network", "arguments": network.arguments, "provenance": provenance or {}}
     write_tensors(path, network.state_dict(), about)
 
 
 def load_model(path: Path) -> Network:
-    """The network of `save_model` on the CPU, in eval mode; `.provenance` is what was stored with it."""
+    """The network of `save_model` on the CPU, in eval mode; `.provenance` is what was stored with
+    it.
+    """
     path = Path(path)
     state = read_state_dict(path)
     about = read_about(path)
     if about is None or about.get("class") != "Network":
-        raise Mistake(f"{path} is not a model trained here; published checkpoints are read by `load_released`.")
+        raise UserError(
+            f"{path} is not a model trained here; published checkpoints are read by"
+            " `load_released`."
+        )
     arguments = about["arguments"]
     model, facts = TASKS[arguments["task"]]
     network = build_network(
@@ -177,6 +245,8 @@ def load_model(path: Path) -> Network:
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise Mistake(f"{path} does not fit this version's network: {str(error).splitlines()[1].strip()}") from None
+        raise UserError(
+            f"{path} does not fit this version's network: {str(error).splitlines()[1].strip()}"
+        ) from None
     network.provenance = about["provenance"]
     return network.eval()

@@ -1,4 +1,6 @@
-"""A comparison of experiments written out: Markdown with controls and published rows, CSV, and a figure."""
+"""A comparison of experiments written out: Markdown with controls and published rows, CSV, and a
+figure.
+"""
 
 from pathlib import Path
 
@@ -7,26 +9,37 @@ from pipeline.reporting.experiments import Run, comparable, merge
 from pipeline.reporting.figures import draw_controls, draw_sweep, telling
 from pipeline.reporting.published import published
 from pipeline.reporting.tables import blocks, legend, markdown
-from pipeline.runtime import atomic
+from pipeline.runtime.files import atomic
 
 SPREAD = (
-    "± is over the sampling seeds of one training, so a difference between rows holds the luck of a training too; "
-    "runs that differ in the training seed alone are averaged, and ± is then over trainings."
+    "± is over the sampling seeds of one training, so a difference between rows holds the luck of a"
+    " training too; runs that differ in the training seed alone are averaged, and ± is then over"
+    " trainings."
 )
 
 
-def write_comparison(out: Path, title: str, dataset: str, keys: list[str], runs: list[Run], table: str | None) -> list[Run]:
-    """Writes <out>.md, <out>.csv and <out>.png; returns the runs left out because they differ in other settings as well.
+def write_comparison(
+    out: Path, title: str, dataset: str, keys: list[str], runs: list[Run], table: str | None
+) -> list[Run]:
+    """Writes <out>.md, <out>.csv and <out>.png; returns the runs left out because they differ in
+    other settings as well.
 
-    `table` names the published blocks to append, such as "Table 7", where they are of this data set.
+    `table` names the published blocks to append, such as "Table 7", where they are of this data
+    set.
     """
     chosen, left_out = comparable(runs)
     results, labels = merge(chosen, keys)
     names = {result.row: result.row for result in results}
-    parts = [f"# {title}\n", f"Data set {dataset}; compared: {', '.join(keys)}; all else is equal. {SPREAD}"]
+    parts = [
+        f"# {title}\n",
+        f"Data set {dataset}; compared: {', '.join(keys)}; all else is equal. {SPREAD}",
+    ]
     parts += [f"Runs: {', '.join(run.name for run in chosen)}.", ""]
     if left_out:
-        parts.append(f"Left out, for they differ in other settings too: {', '.join(run.name for run in left_out)}.\n")
+        parts.append(
+            "Left out, for they differ in other settings too:"
+            f" {', '.join(run.name for run in left_out)}.\n"
+        )
     figure = draw_comparison(out.with_suffix(".png"), keys, chosen, results, labels)
     parts += [f"![{title}]({out.with_suffix('.png').name})\n"] if figure else []
     for block in blocks(results):
@@ -35,7 +48,9 @@ def write_comparison(out: Path, title: str, dataset: str, keys: list[str], runs:
     here = [block.markdown() for block in known if block.dataset == dataset]
     parts += here
     if known and not here:
-        apart = "was measured on other data and stands apart, in [published.md](../tables/published.md)"
+        apart = (
+            "was measured on other data and stands apart, in [published.md](../tables/published.md)"
+        )
         parts.append(f"The published {table} {apart}.\n")
     with atomic(out.with_suffix(".md")) as temporary:
         temporary.write_text("\n".join(parts))
@@ -44,9 +59,17 @@ def write_comparison(out: Path, title: str, dataset: str, keys: list[str], runs:
     return left_out
 
 
-def draw_comparison(path: Path, keys: list[str], runs: list[Run], results: list[Result], labels: dict[tuple, str]) -> bool:
-    """Draws curves over the first compared setting where it takes several numbers, else a dot for every row."""
-    numbers = {values[0] for values in labels if isinstance(values[0], (int, float)) and not isinstance(values[0], bool)}
+def draw_comparison(
+    path: Path, keys: list[str], runs: list[Run], results: list[Result], labels: dict[tuple, str]
+) -> bool:
+    """Draws curves over the first compared setting where it takes several numbers, else a dot for
+    every row.
+    """
+    numbers = {
+        values[0]
+        for values in labels
+        if isinstance(values[0], (int, float)) and not isinstance(values[0], bool)
+    }
     pairs = telling(results, set(labels.values()))
     if len(numbers) < 2 or len(numbers) < len({values[0] for values in labels}) or not pairs:
         return draw_controls(path, results, set(labels.values()))

@@ -1,9 +1,11 @@
-"""The examples a page shows: for some clips the dance, the true music, and the sound of the rows worth hearing.
+"""The examples a page shows: for some clips the dance, the true music, and the sound of the rows
+worth hearing.
 
-`examples.json`: {"task": "dance", "clips": [{"id", "song", "genre", "split", "video", "sounds": [{"row", "audio",
-"spectrogram", "onsets"}]}]} or, for pictures, {"task": "image", "items": [{"id", "caption", "images": [{"row", "image",
-"caption"}]}]} (an image's caption is the one it was sampled under, or its own);
-paths are relative to the folder. Training curves, where there are any, lie in curves/*.csv.
+`examples.json`: {"task": "dance", "clips": [{"id", "song", "genre", "split", "video", "sounds":
+[{"row", "audio", "spectrogram", "onsets"}]}]} or, for pictures, {"task": "image", "items": [{"id",
+"caption", "images": [{"row", "image", "caption"}]}]} (an image's caption is the one it was sampled
+under, or its own); paths are relative to the folder. Training curves, where there are any, lie in
+curves/*.csv.
 """
 
 import shutil
@@ -16,24 +18,32 @@ from pipeline.media.video import EXTENSIONS, read_frames, write_video
 from pipeline.metrics.beats import onset_envelope, onset_times
 from pipeline.metrics.dance_rows import DanceData, nearest_training_clips
 from pipeline.reporting.sound import draw_spectrogram, write_m4a
-from pipeline.runtime import progress, write_json
+from pipeline.runtime.files import write_json
+from pipeline.runtime.progress import progress
 
 VIDEO_SIDE, VIDEO_FPS = 224, 25.0
 
 
 def write_dance_examples(data: DanceData, songs: list[str], n_examples: int, folder: Path) -> None:
-    """Fills `folder` with examples.json and the media of `n_examples` measured clips, by their `songs`, and of silent ones."""
+    """Fills `folder` with examples.json and the media of `n_examples` measured clips, by their
+    `songs`, and of silent ones.
+    """
     chosen = spread(songs, n_examples)
     numbers = [data.numbers[position] for position in chosen]
     silent = [number for number in data.manifest.of("infer") if number not in numbers][:n_examples]
     shown = numbers + silent
     nearest = nearest_training_clips(data, data.ids(shown)) or [None] * len(shown)
-    entries = [_example(data, *pair, folder) for pair in progress(zip(shown, nearest), "examples", len(shown))]
+    entries = [
+        _example(data, *pair, folder)
+        for pair in progress(zip(shown, nearest), "examples", len(shown))
+    ]
     write_json(folder / "examples.json", {"task": "dance", "clips": entries})
 
 
 def spread(songs: list[str], n: int) -> list[int]:
-    """`n` positions, one of each song in turn, so that few examples show as many songs as they can."""
+    """`n` positions, one of each song in turn, so that few examples show as many songs as they
+    can.
+    """
     turn: dict[str, int] = {}
     order = []
     for position, song in enumerate(songs):
@@ -49,7 +59,9 @@ def _example(data: DanceData, number: int, nearest: int | None, folder: Path) ->
     source, video = data.manifest.file(clip), None
     if source.suffix.lower() in EXTENSIONS:
         video = f"{home.name}/dance.mp4"
-        frames = read_frames(source, VIDEO_FPS, clip.start_s or 0.0, data.seconds, short_side=VIDEO_SIDE)
+        frames = read_frames(
+            source, VIDEO_FPS, clip.start_s or 0.0, data.seconds, short_side=VIDEO_SIDE
+        )
         write_video(folder / video, frames, VIDEO_FPS)
     reference, sounds = None, []
     for row, audio in _sounds(data, number, nearest):
@@ -69,7 +81,10 @@ def _sounds(data: DanceData, number: int, nearest: int | None) -> Iterator[tuple
     row = data.samples.rows_of([clip.id])
     if clip.split != "infer":
         yield "ground_truth", data.true_music(number)
-        yield "reconstruction", next(data.decoded(data.tokens["tokens"][data.tokens.rows_of([clip.id])]))
+        yield (
+            "reconstruction",
+            next(data.decoded(data.tokens["tokens"][data.tokens.rows_of([clip.id])])),
+        )
     yield "model", next(data.decoded(data.samples["tokens"][row][:, 0]))
     yield "model_shuffled", next(data.decoded(data.samples["shuffled"][row][:, 0]))
     if nearest is not None:

@@ -1,7 +1,9 @@
-"""DVC experiments side by side: runs that differ in the settings under comparison and in nothing else, as tables and figures.
+"""DVC experiments side by side: runs that differ in the settings under comparison and in nothing
+else, as tables and figures.
 
-Every run brings its own controls. Where a control scores the same in all runs it is shown once. Runs that share the compared
-settings (other training seeds, say) are averaged: their deviation is then over trainings, no longer over sampling seeds.
+Every run brings its own controls. Where a control scores the same in all runs it is shown once.
+Runs that share the compared settings (other training seeds, say) are averaged: their deviation is
+then over trainings, no longer over sampling seeds.
 """
 
 import json
@@ -16,14 +18,16 @@ from ruamel.yaml import YAML
 from pipeline.diffusion.contrast import SETTINGS
 from pipeline.metrics.results import Result, parse_results
 from pipeline.reporting.words import row_title
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 
 MODEL_ROWS = ("model", "model_shuffled")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run: its name, the compared settings, everything else that decides it, and its results."""
+    """One finished run: its name, the compared settings, everything else that decides it, and its
+    results.
+    """
 
     name: str
     values: tuple
@@ -32,10 +36,11 @@ class Run:
 
 
 def collect(dataset: str, keys: list[str], commits: int = 1) -> list[Run]:
-    """The finished experiments of the last `commits` commits and the workspace, oldest first, that evaluated `dataset`.
+    """The finished experiments of the last `commits` commits and the workspace, oldest first, that
+    evaluated `dataset`.
 
-    `keys` are dotted names in params.yaml, looked up in the data set's section first. Raises Mistake outside a DVC project,
-    for a key that no run has, or when nothing was evaluated.
+    `keys` are dotted names in params.yaml, looked up in the data set's section first. Raises
+    UserError outside a DVC project, for a key that no run has, or when nothing was evaluated.
     """
     from dvc.api import exp_show
     from dvc.exceptions import DvcException
@@ -44,28 +49,36 @@ def collect(dataset: str, keys: list[str], commits: int = 1) -> list[Run]:
     try:
         shown = exp_show(num=commits)
     except (DvcException, SCMError) as error:
-        raise Mistake(f"The experiments cannot be read ({error}); run this in a DVC project that has a commit.") from None
+        raise UserError(
+            f"The experiments cannot be read ({error}); run this in a DVC project that has a"
+            " commit."
+        ) from None
     found: dict[str, Run] = {}
     unknown = None
     for one in reversed(shown):
         revision = None if one["rev"] == "workspace" else one["rev"]
         try:
             run = _read(one.get("Experiment") or one["rev"], revision, dataset, keys)
-        except Mistake as mistake:
+        except UserError as mistake:
             unknown, run = mistake, None
         if run is not None:
             found.setdefault(_digest(run), run)
     if unknown and not found:
         raise unknown
     if not found:
-        raise Mistake(f"No experiment has evaluated {dataset}; queue some, for example with `make table6`, and run them.")
+        raise UserError(
+            f"No experiment has evaluated {dataset}; queue some, for example with `make table6`,"
+            " and run them."
+        )
     return list(found.values())
 
 
 def _read(name: str, revision: str | None, dataset: str, keys: list[str]) -> Run | None:
-    """The run at a revision (None: the workspace); None when it has no results for the data set that are of its own settings.
+    """The run at a revision (None: the workspace); None when it has no results for the data set
+    that are of its own settings.
 
-    A queued or failed experiment holds the results of the commit it started from beside its own params.yaml; dvc.lock tells.
+    A queued or failed experiment holds the results of the commit it started from beside its own
+    params.yaml; dvc.lock tells.
     """
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
@@ -83,15 +96,25 @@ def _read(name: str, revision: str | None, dataset: str, keys: list[str]) -> Run
     if not _is_current(settings, lock, dataset):
         return None
     values = tuple(_take(settings, dataset, key) for key in keys)
-    settings.get(dataset, {}).get("train", {}).pop("seed", None)  # runs that differ in it alone are repetitions
-    others = json.dumps({"contrast": settings.get("contrast"), "section": settings.get(dataset)}, sort_keys=True)
+    settings.get(dataset, {}).get("train", {}).pop(
+        "seed", None
+    )  # runs that differ in it alone are repetitions
+    others = json.dumps(
+        {"contrast": settings.get("contrast"), "section": settings.get(dataset)}, sort_keys=True
+    )
     return Run(name, values, others, parse_results(StringIO(table)))
 
 
 def _is_current(settings: dict, lock: dict, dataset: str) -> bool:
     """Whether the stages of the data set last ran with these settings, as dvc.lock records."""
-    stages = [stage for name, stage in lock.get("stages", {}).items() if name.endswith(f"@{dataset}")]
-    used = {key: value for stage in stages for key, value in stage.get("params", {}).get("params.yaml", {}).items()}
+    stages = [
+        stage for name, stage in lock.get("stages", {}).items() if name.endswith(f"@{dataset}")
+    ]
+    used = {
+        key: value
+        for stage in stages
+        for key, value in stage.get("params", {}).get("params.yaml", {}).items()
+    }
     return bool(used) and all(_look_up(settings, key) == value for key, value in used.items())
 
 
@@ -110,48 +133,69 @@ def _take(settings: dict, dataset: str, key: str) -> object:
             place = place.get(part) if isinstance(place, dict) else None
         if isinstance(place, dict) and last in place:
             return place.pop(last)
-    raise Mistake(f"params.yaml has no key {key!r}, neither below {dataset} nor at the top.")
+    raise UserError(f"params.yaml has no key {key!r}, neither below {dataset} nor at the top.")
 
 
 def _digest(run: Run) -> str:
-    """Equal for the same results under the same settings: the workspace often repeats an experiment."""
-    return json.dumps([run.values, run.others, [str(result) for result in run.results]], default=str)
+    """Equal for the same results under the same settings: the workspace often repeats an
+    experiment.
+    """
+    return json.dumps(
+        [run.values, run.others, [str(result) for result in run.results]], default=str
+    )
 
 
 def comparable(runs: list[Run]) -> tuple[list[Run], list[Run]]:
     """(the runs that agree in everything but the compared settings, the others).
 
-    Of several such sets the one with most combinations of the compared settings is taken, the newest of equals.
+    Of several such sets the one with most combinations of the compared settings is taken, the
+    newest of equals.
     """
     sets: dict[str, set[tuple]] = {}
     for run in runs:
         sets.setdefault(run.others, set()).add(run.values)
     last = {run.others: number for number, run in enumerate(runs)}
     chosen = max(sets, key=lambda others: (len(sets[others]), last[others]))
-    return [run for run in runs if run.others == chosen], [run for run in runs if run.others != chosen]
+    return [run for run in runs if run.others == chosen], [
+        run for run in runs if run.others != chosen
+    ]
 
 
 def merge(runs: list[Run], keys: list[str]) -> tuple[list[Result], dict[tuple, str]]:
-    """(results whose rows are named after the compared settings, the row of each combination of settings).
+    """(results whose rows are named after the compared settings, the row of each combination of
+    settings).
 
     The model's rows and its shuffled ones come first, then the controls.
     """
     groups: dict[tuple, list[Run]] = {}
     for run in sorted(runs, key=lambda run: [_order(value) for value in run.values]):
         groups.setdefault(run.values, []).append(run)
-    labels = {values: label(keys, values) + (f" ({len(g)} trainings)" if len(g) > 1 else "") for values, g in groups.items()}
+    labels = {
+        values: label(keys, values) + (f" ({len(g)} trainings)" if len(g) > 1 else "")
+        for values, g in groups.items()
+    }
     averaged = {values: _average(group) for values, group in groups.items()}
     results = []
     for row, suffix in zip(MODEL_ROWS, ("", ", shuffled conditions")):
         for values, found in averaged.items():
-            results += [replace(result, row=labels[values] + suffix) for result in found if result.row == row]
-    controls = dict.fromkeys(r.row for found in averaged.values() for r in found if r.row not in MODEL_ROWS)
+            results += [
+                replace(result, row=labels[values] + suffix)
+                for result in found
+                if result.row == row
+            ]
+    controls = dict.fromkeys(
+        r.row for found in averaged.values() for r in found if r.row not in MODEL_ROWS
+    )
     for row in controls:
         own = {values: [r for r in found if r.row == row] for values, found in averaged.items()}
         if len({str(found) for found in own.values()}) == 1:
             results += [replace(r, row=row_title(row)) for r in next(iter(own.values()))]
         else:
-            results += [replace(r, row=f"{row_title(row)}, {labels[values]}") for values, found in own.items() for r in found]
+            results += [
+                replace(r, row=f"{row_title(row)}, {labels[values]}")
+                for values, found in own.items()
+                for r in found
+            ]
     return results, labels
 
 
@@ -164,14 +208,21 @@ def _order(value: object) -> tuple:
 
 
 def label(keys: list[str], values: tuple) -> str:
-    """The compared settings in words; keys that always go together with the same value are named once."""
+    """The compared settings in words; keys that always go together with the same value are named
+    once.
+    """
     words = {}
     for key, value in zip(keys, values):
         name = key.rsplit(".", 1)[-1]
         if value not in words.values():
             words[name] = value
-    shown = {key: f"{value:g}" if isinstance(value, float) else str(value) for key, value in words.items()}
-    return ", ".join(value if key == "contrast" else f"{key} {value}" for key, value in shown.items())
+    shown = {
+        key: f"{value:g}" if isinstance(value, float) else str(value)
+        for key, value in words.items()
+    }
+    return ", ".join(
+        value if key == "contrast" else f"{key} {value}" for key, value in shown.items()
+    )
 
 
 def _average(group: list[Run]) -> list[Result]:
@@ -183,5 +234,7 @@ def _average(group: list[Run]) -> list[Result]:
     for key, first in by_key[0].items():
         means = np.array([results[key].mean for results in by_key if key in results])
         deviation = float(means.std(ddof=1)) if len(means) > 1 else math.nan
-        merged.append(replace(first, mean=float(means.mean()), std=deviation, low=math.nan, high=math.nan))
+        merged.append(
+            replace(first, mean=float(means.mean()), std=deviation, low=math.nan, high=math.nan)
+        )
     return merged

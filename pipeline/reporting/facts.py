@@ -1,4 +1,6 @@
-"""The facts of an evaluation that a reader needs before its figures: settings, counts, and who judged."""
+"""The facts of an evaluation that a reader needs before its figures: settings, counts, and who
+judged.
+"""
 
 # Settings without which the figures cannot be read: (key in remarks.json, words).
 FACTS = (
@@ -42,26 +44,49 @@ _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 
 
 def facts(remarks: dict) -> list[tuple[str, str]]:
-    """What to state of the `remarks` of an evaluation, in order, as (words, value); what a data set lacks is left out."""
+    """What to state of the `remarks` of an evaluation, in order, as (words, value); what a data set
+    lacks is left out.
+    """
     stated = [(words, _plain(remarks[key])) for key, words in FACTS if remarks.get(key) is not None]
     return stated + _of_pictures(remarks) if isinstance(remarks.get("judge"), dict) else stated
 
 
 def _of_pictures(remarks: dict) -> list[tuple[str, str]]:
-    """Which networks judged pictures and how well they do on real ones, the sets FID compares with, CLIPScore's prefix."""
-    sets = [f"{count:,} real {_SPLITS[split]} pictures" for split, count in remarks["fid_references"].items()]
+    """Which networks judged pictures and how well they do on real ones, the sets FID compares with,
+    CLIPScore's prefix.
+    """
+    sets = [
+        f"{count:,} real {_SPLITS[split]} pictures"
+        for split, count in remarks["fid_references"].items()
+    ]
     each = f"{remarks['n_pictures']:,} pictures of each sampling seed"
-    stated = [("judged by", _judge(remarks["judge"])), ("FID compares", f"{each} with {' and, apart, with '.join(sets)}")]
+    stated = [
+        ("judged by", _judge(remarks["judge"])),
+        ("FID compares", f"{each} with {' and, apart, with '.join(sets)}"),
+    ]
     if remarks.get("r_precision_candidates"):
-        stated.append(("R-precision", f"each caption among {remarks['r_precision_candidates']} different ones"))
+        stated.append(
+            (
+                "R-precision",
+                f"each caption among {remarks['r_precision_candidates']} different ones",
+            )
+        )
     if remarks.get("clip_prefix"):
-        stated.append(("CLIPScore", f'250 max(cosine, 0), captions behind the prefix "{remarks["clip_prefix"]}"'))
+        stated.append(
+            (
+                "CLIPScore",
+                f'250 max(cosine, 0), captions behind the prefix "{remarks["clip_prefix"]}"',
+            )
+        )
     return stated
 
 
 def _judge(judge: dict) -> str:
     if judge["config"]["kind"] == "published":
-        return "; ".join(f"{_PUBLISHED[name]} (published; sha256 {digest[:8]})" for name, digest in judge["sha256"].items())
+        return "; ".join(
+            f"{_PUBLISHED[name]} (published; sha256 {digest[:8]})"
+            for name, digest in judge["sha256"].items()
+        )
     kind, key, score = _CLASSIFIER if judge["config"]["reads"] == "labels" else _MATCHER
     held_out = [
         f"{score} {found[key]:.1f} % on {found['pictures']:,} real {_SPLITS[split]} pictures"

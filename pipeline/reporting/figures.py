@@ -1,4 +1,6 @@
-"""The figures of the report: the model between its controls, training curves, and examples side by side."""
+"""The figures of the report: the model between its controls, training curves, and examples side by
+side.
+"""
 
 import csv
 import math
@@ -22,16 +24,28 @@ TELLING_PROTOCOLS = {"beats_f1": "5hz"}
 _TRUTHS = {"ground_truth", "reconstruction", row_title("ground_truth"), row_title("reconstruction")}
 
 
-def telling(results: list[Result], models: Collection[str] = ("model",), limit: int = 3) -> list[tuple[str, str]]:
-    """Up to `limit` (metric, protocol) pairs that say most and were measured for the rows in `models`."""
-    measured = list(dict.fromkeys((r.metric, r.protocol) for r in results if r.row in models and math.isfinite(r.mean)))
+def telling(
+    results: list[Result], models: Collection[str] = ("model",), limit: int = 3
+) -> list[tuple[str, str]]:
+    """Up to `limit` (metric, protocol) pairs that say most and were measured for the rows in
+    `models`.
+    """
+    measured = list(
+        dict.fromkeys(
+            (r.metric, r.protocol) for r in results if r.row in models and math.isfinite(r.mean)
+        )
+    )
     ranked = [pair for name in TELLING for pair in measured if pair[0] == name]
     ranked = [pair for pair in ranked if TELLING_PROTOCOLS.get(pair[0], pair[1]) == pair[1]]
-    return (ranked + [pair for pair in measured if pair not in ranked and pair[0] not in METRICS])[:limit]
+    return (ranked + [pair for pair in measured if pair not in ranked and pair[0] not in METRICS])[
+        :limit
+    ]
 
 
 def draw_controls(path: Path, results: list[Result], models: Collection[str] = ("model",)) -> bool:
-    """Draws the telling metrics, a dot and a 95 % interval for every row, those in `models` filled; False without any."""
+    """Draws the telling metrics, a dot and a 95 % interval for every row, those in `models` filled;
+    False without any.
+    """
     pairs = telling(results, models)
     if not pairs:
         return False
@@ -39,18 +53,26 @@ def draw_controls(path: Path, results: list[Result], models: Collection[str] = (
     with figure(path, 2.0 + 1.9 * len(pairs), 0.65 + 0.24 * len(rows)) as canvas:
         panels = canvas.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
         for panel, (name, protocol) in zip(panels, pairs):
-            for result in (r for r in results if (r.metric, r.protocol) == (name, protocol) and math.isfinite(r.mean)):
+            for result in (
+                r
+                for r in results
+                if (r.metric, r.protocol) == (name, protocol) and math.isfinite(r.mean)
+            ):
                 _dot(panel, rows.index(result.row), result, result.row in models)
             panel.set_title(_panel_title(name, protocol))
             if name == "fid":
-                panel.set_xscale("symlog", linthresh=1)  # the mean picture is a hundred times as far away as the others
+                panel.set_xscale(
+                    "symlog", linthresh=1
+                )  # the mean picture is a hundred times as far away as the others
         panels[0].set_yticks(range(len(rows)), [row_title(row) for row in rows])
         panels[0].set_ylim(-0.6, len(rows) - 0.4)
     return True
 
 
 def _panel_title(name: str, protocol: str) -> str:
-    return textwrap.fill(f"{metric(name).title}, {measured_by(protocol)}" if protocol else metric(name).title, 26)
+    return textwrap.fill(
+        f"{metric(name).title}, {measured_by(protocol)}" if protocol else metric(name).title, 26
+    )
 
 
 def _dot(panel, height: int, result: Result, is_model: bool) -> None:
@@ -63,7 +85,9 @@ def _dot(panel, height: int, result: Result, is_model: bool) -> None:
 
 
 def read_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
-    """The curves in a history.csv: column -> [(step, value)], empty cells left out; the first column is the step."""
+    """The curves in a history.csv: column -> [(step, value)], empty cells left out; the first
+    column is the step.
+    """
     with open(path, newline="") as handle:
         rows = list(csv.reader(handle))
     if len(rows) < 2:
@@ -105,16 +129,28 @@ def draw_curves(path: Path, curves: dict[str, list[tuple[float, float]]], title:
 
 
 def draw_examples(path: Path, folder: Path, examples: dict, limit: int = 3) -> bool:
-    """Draws the first examples side by side, a column each: spectrograms with onsets, or pictures with captions."""
+    """Draws the first examples side by side, a column each: spectrograms with onsets, or pictures
+    with captions.
+    """
     if examples["task"] == "dance":
-        columns = [(clip.get("genre") or clip["id"], clip["sounds"], "spectrogram") for clip in examples["clips"][:limit]]
+        columns = [
+            (clip.get("genre") or clip["id"], clip["sounds"], "spectrogram")
+            for clip in examples["clips"][:limit]
+        ]
     else:
-        columns = [(item["caption"], item["images"], "image") for item in examples["items"][: 2 * limit]]
+        columns = [
+            (item["caption"], item["images"], "image") for item in examples["items"][: 2 * limit]
+        ]
     if not columns:
         return False
     rows = list(dict.fromkeys(entry["row"] for _, entries, _ in columns for entry in entries))
     wide = examples["task"] == "dance"
-    with figure(path, (2.4 if wide else 1.15) * len(columns) + 1.2, (0.95 if wide else 1.15) * len(rows) + 0.6, 256) as canvas:
+    with figure(
+        path,
+        (2.4 if wide else 1.15) * len(columns) + 1.2,
+        (0.95 if wide else 1.15) * len(rows) + 0.6,
+        256,
+    ) as canvas:
         panels = canvas.subplots(len(rows), len(columns), squeeze=False)
         for column, (title, entries, key) in enumerate(columns):
             panels[0, column].set_title(_short(title), fontsize=7)
@@ -122,7 +158,9 @@ def draw_examples(path: Path, folder: Path, examples: dict, limit: int = 3) -> b
             for line, row in enumerate(rows):
                 _picture(panels[line, column], folder / shown[row] if row in shown else None)
         for line, row in enumerate(rows):
-            panels[line, 0].set_ylabel(row_title(row).replace(", ", ",\n"), rotation=0, ha="right", va="center", fontsize=7)
+            panels[line, 0].set_ylabel(
+                row_title(row).replace(", ", ",\n"), rotation=0, ha="right", va="center", fontsize=7
+            )
     return True
 
 
@@ -140,13 +178,24 @@ def _short(text: str) -> str:
     return textwrap.fill(str(text), 18, max_lines=5, placeholder=" …")
 
 
-def draw_sweep(path: Path, title: str, series: dict[str, list[tuple[float, Result]]], columns: list[tuple[str, str]]) -> None:
-    """Draws figures against a setting: a panel for each of `columns`, a line with intervals for each of `series`."""
+def draw_sweep(
+    path: Path,
+    title: str,
+    series: dict[str, list[tuple[float, Result]]],
+    columns: list[tuple[str, str]],
+) -> None:
+    """Draws figures against a setting: a panel for each of `columns`, a line with intervals for
+    each of `series`.
+    """
     with figure(path, 2.6 * len(columns), 2.2) as canvas:
         panels = canvas.subplots(1, len(columns), squeeze=False)[0]
         for panel, column in zip(panels, columns):
             for (name, points), colour in zip(series.items(), COLOURS * len(series)):
-                found = sorted((x, r) for x, r in points if (r.metric, r.protocol) == column and math.isfinite(r.mean))
+                found = sorted(
+                    (x, r)
+                    for x, r in points
+                    if (r.metric, r.protocol) == column and math.isfinite(r.mean)
+                )
                 if found:
                     _line(panel, found, name, colour)
             panel.set_title(_panel_title(*column))

@@ -1,6 +1,8 @@
-"""The pictures a page shows: for some captions or classes the real picture, its reconstruction and the model's samples.
+"""The pictures a page shows: for some captions or classes the real picture, its reconstruction and
+the model's samples.
 
-`examples.json` is described in `pipeline.reporting.examples`; `grid.png` shows the same at one glance, a line for each item.
+`examples.json` is described in `pipeline.reporting.examples`; `grid.png` shows the same at one
+glance, a line for each item.
 """
 
 import textwrap
@@ -14,14 +16,18 @@ from pipeline.metrics.images import ImageData, nearest_training_pictures
 from pipeline.reporting.examples import spread
 from pipeline.reporting.style import figure
 from pipeline.reporting.words import row_title
-from pipeline.runtime import write_json
+from pipeline.runtime.files import write_json
 
-Column = tuple[str, list[Tensor], list[int]]  # row, a picture for each item, the manifest rows whose caption it belongs to
+Column = tuple[
+    str, list[Tensor], list[int]
+]  # row, a picture for each item, the manifest rows whose caption it belongs to
 SHOWN_SIDE = 128  # pixels; smaller pictures are enlarged, every pixel a square
 
 
 def write_image_examples(data: ImageData, n_examples: int, seed: int, folder: Path) -> None:
-    """Fills `folder` with examples.json, grid.png and the pictures of `n_examples` measured items, each of another kind."""
+    """Fills `folder` with examples.json, grid.png and the pictures of `n_examples` measured items,
+    each of another kind.
+    """
     chosen = spread([data.caption(number) for number in data.numbers], n_examples)
     numbers = [data.numbers[position] for position in chosen]
     columns = _columns(data, numbers, seed)
@@ -33,8 +39,16 @@ def write_image_examples(data: ImageData, n_examples: int, seed: int, folder: Pa
         for row, pictures, belongs_to in columns:
             name = f"{home.name}/{len(images)}_{row}.png"
             _as_image(pictures[position]).save(folder / name)
-            images.append({"row": row, "image": name, "caption": data.caption(belongs_to[position])})
-        items.append({"id": data.manifest.clips[number].id, "caption": data.caption(number), "images": images})
+            images.append(
+                {"row": row, "image": name, "caption": data.caption(belongs_to[position])}
+            )
+        items.append(
+            {
+                "id": data.manifest.clips[number].id,
+                "caption": data.caption(number),
+                "images": images,
+            }
+        )
     _draw_grid(folder / "grid.png", [item["caption"] for item in items], columns)
     write_json(folder / "examples.json", {"task": "image", "items": items})
 
@@ -43,8 +57,14 @@ def _columns(data: ImageData, numbers: list[int], seed: int) -> list[Column]:
     """What is shown of each item; the model's column repeats, once for each sampling seed."""
     own = data.tokens["tokens"][data.tokens.rows_of([clip.id for clip in data.clips(numbers)])]
     samples, shuffled = data.sampled("tokens", numbers), data.sampled("shuffled", numbers)
-    columns = [("ground_truth", _all(data.real(numbers)), numbers), ("reconstruction", _all(data.decoded(own)), numbers)]
-    columns += [("model", _all(data.decoded(samples[:, number])), numbers) for number in range(samples.shape[1])]
+    columns = [
+        ("ground_truth", _all(data.real(numbers)), numbers),
+        ("reconstruction", _all(data.decoded(own)), numbers),
+    ]
+    columns += [
+        ("model", _all(data.decoded(samples[:, number])), numbers)
+        for number in range(samples.shape[1])
+    ]
     others = [int(row) for row in data.sampled("shuffled_from", numbers)]
     columns.append(("model_shuffled", _all(data.decoded(shuffled[:, 0])), others))
     if data.manifest.of("train"):
@@ -62,7 +82,11 @@ def _as_image(picture: Tensor) -> Image.Image:
     pixels = (picture.permute(1, 2, 0).numpy() * 255).round().clip(0, 255).astype(np.uint8)
     image = Image.fromarray(pixels)
     scale = -(-SHOWN_SIDE // min(image.size))
-    return image if scale == 1 else image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+    return (
+        image
+        if scale == 1
+        else image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
+    )
 
 
 def _draw_grid(path: Path, captions: list[str], columns: list[Column]) -> None:

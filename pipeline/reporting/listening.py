@@ -1,8 +1,10 @@
-"""The paper's two listening tests as one static page: coherence with the video, and sound quality without it.
+"""The paper's two listening tests as one static page: coherence with the video, and sound quality
+without it.
 
-Blinded: the page holds numbers where the systems' names would be; who is who is written to key.json, which stays with the
-experimenter. The order of everything is drawn from the seed and, on the page, from the listener's own number, so that each
-hears another order and the same listener the same again. Answers are kept in the browser until they are saved as a file.
+Blinded: the page holds numbers where the systems' names would be; who is who is written to
+key.json, which stays with the experimenter. The order of everything is drawn from the seed and, on
+the page, from the listener's own number, so that each hears another order and the same listener the
+same again. Answers are kept in the browser until they are saved as a file.
 """
 
 import json
@@ -14,7 +16,10 @@ import numpy as np
 from pipeline.reporting.listening_results import FORMAT, TESTS
 from pipeline.reporting.page import data_uri, environment
 from pipeline.reporting.sound import write_m4a
-from pipeline.runtime import Mistake, atomic, fingerprint, numpy_generator, write_json
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import atomic, write_json
+from pipeline.runtime.scratch import fingerprint
+from pipeline.runtime.seeds import numpy_generator
 
 SYSTEMS = ("ground_truth", "reconstruction", "model", "model_shuffled", "nearest_neighbour")
 CHECK_SECONDS, CHECK_RATE = 2.0, 22050
@@ -23,7 +28,9 @@ CODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 @dataclass(frozen=True)
 class Trial:
-    """One thing to rate: `code` says which to the experimenter alone. `expected` is set for attention checks."""
+    """One thing to rate: `code` says which to the experimenter alone. `expected` is set for
+    attention checks.
+    """
 
     code: str
     test: str
@@ -35,10 +42,12 @@ class Trial:
 
 
 def gather(folders: dict[str, Path], systems: tuple[str, ...], n_items: int) -> list[Trial]:
-    """The trials of the examples in `folders` (label of the run -> folder): every item with every system in both tests.
+    """The trials of the examples in `folders` (label of the run -> folder): every item with every
+    system in both tests.
 
-    With one run systems go by their row; with several, each run's `model` goes by its label and the rest come from the
-    first. Raises Mistake when a folder holds no dance examples or an item is missing a system.
+    With one run systems go by their row; with several, each run's `model` goes by its label and the
+    rest come from the first. Raises UserError when a folder holds no dance examples or an item is
+    missing a system.
     """
     trials = []
     for number, (label, folder) in enumerate(folders.items()):
@@ -48,7 +57,10 @@ def gather(folders: dict[str, Path], systems: tuple[str, ...], n_items: int) -> 
                 if row not in sounds and clip["split"] == "infer":
                     continue
                 if row not in sounds:
-                    raise Mistake(f"{folder}: clip {clip['id']} has no sound of {row!r}; it has {', '.join(sounds)}.")
+                    raise UserError(
+                        f"{folder}: clip {clip['id']} has no sound of {row!r}; it has"
+                        f" {', '.join(sounds)}."
+                    )
                 name = label if row == "model" and len(folders) > 1 else row
                 video = folder / clip["video"] if clip["video"] else None
                 tests = TESTS if video else ("quality",)
@@ -60,16 +72,21 @@ def _clips(folder: Path) -> list[dict]:
     try:
         examples = json.loads((folder / "examples.json").read_text())
     except FileNotFoundError:
-        raise Mistake(f"{folder / 'examples.json'} does not exist; run `cdcd evaluate` for the data set first.") from None
+        raise UserError(
+            f"{folder / 'examples.json'} does not exist; run `cdcd evaluate` for the data set"
+            " first."
+        ) from None
     if examples["task"] != "dance" or not examples["clips"]:
-        raise Mistake(f"{folder} holds no dance examples; a listening test needs music.")
+        raise UserError(f"{folder} holds no dance examples; a listening test needs music.")
     return examples["clips"]
 
 
 def write_listening_test(out: Path, trials: list[Trial], n_checks: int, seed: int) -> Path:
-    """Fills the folder `out` with index.html (give it to listeners) and key.json (keep it); returns the page's path.
+    """Fills the folder `out` with index.html (give it to listeners) and key.json (keep it); returns
+    the page's path.
 
-    Attention checks are sounds that ask for a certain rating in so many beeps; who misses one is left out by `cdcd mos`.
+    Attention checks are sounds that ask for a certain rating in so many beeps; who misses one is
+    left out by `cdcd mos`.
     """
     generator = numpy_generator(seed, "listening")
     trials = [trials[number] for number in generator.permutation(len(trials))]
@@ -77,31 +94,55 @@ def write_listening_test(out: Path, trials: list[Trial], n_checks: int, seed: in
         temporary.mkdir()
         trials += _checks(temporary, n_checks, generator)
         trials = [_coded(trial, number, generator) for number, trial in enumerate(trials)]
-        study = fingerprint([[t.code, t.test, t.item, t.system, t.expected] for t in trials], seed)[:12]
+        study = fingerprint([[t.code, t.test, t.item, t.system, t.expected] for t in trials], seed)[
+            :12
+        ]
         media: dict[Path, int] = {}
         shown = [
             {
                 "code": trial.code,
                 "test": trial.test,
                 "audio": media.setdefault(trial.audio, len(media)),
-                "video": media.setdefault(trial.video, len(media)) if trial.test == "coherence" else None,
+                "video": (
+                    media.setdefault(trial.video, len(media)) if trial.test == "coherence" else None
+                ),
             }
             for trial in trials
         ]
         pages = environment().get_template("listen.html.j2")
-        content = {"study": study, "format": FORMAT, "trials": shown, "media": [data_uri(path) for path in media]}
-        (temporary / "index.html").write_text(pages.render(study=study, tests=TESTS, content=_script_safe(content)))
+        content = {
+            "study": study,
+            "format": FORMAT,
+            "trials": shown,
+            "media": [data_uri(path) for path in media],
+        }
+        (temporary / "index.html").write_text(
+            pages.render(study=study, tests=TESTS, content=_script_safe(content))
+        )
         for path in temporary.glob("check_*.m4a"):
             path.unlink()
-        key = {t.code: {"test": t.test, "item": t.item, "system": t.system, "expected": t.expected} for t in trials}
+        key = {
+            t.code: {"test": t.test, "item": t.item, "system": t.system, "expected": t.expected}
+            for t in trials
+        }
         write_json(temporary / "key.json", {"study": study, "format": FORMAT, "trials": key})
     return out / "index.html"
 
 
 def _coded(trial: Trial, number: int, generator: np.random.Generator) -> Trial:
-    """The trial under a code that says nothing: letters drawn at random, and its number so that no two are alike."""
+    """The trial under a code that says nothing: letters drawn at random, and its number so that no
+    two are alike.
+    """
     letters = "".join(generator.choice(list(CODE_LETTERS), 4))
-    return Trial(f"{letters}{number}", trial.test, trial.item, trial.system, trial.audio, trial.video, trial.expected)
+    return Trial(
+        f"{letters}{number}",
+        trial.test,
+        trial.item,
+        trial.system,
+        trial.audio,
+        trial.video,
+        trial.expected,
+    )
 
 
 def _checks(folder: Path, n_checks: int, generator: np.random.Generator) -> list[Trial]:

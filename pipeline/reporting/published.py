@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from pipeline.params import read_yaml
 from pipeline.reporting.tables import markdown_table
 from pipeline.reporting.words import PROTOCOLS, arrow, metric
+from pipeline.runtime.params import read_yaml
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,25 @@ class Published:
     rows: dict[str, list]
 
     def holds(self, table: str) -> bool:
-        """Whether the block is of a table such as "Table 6"; a block may belong to several ("Tables 1 and 6")."""
+        """Whether the block is of a table such as "Table 6"; a block may belong to several ("Tables
+        1 and 6").
+        """
         return set(re.findall(r"\d+", table)) <= set(re.findall(r"\d+", self.table))
 
     def markdown(self) -> str:
         """The block as a Markdown table with its source and protocol."""
         head = ["Published", *(metric(name).title + arrow(name) for name in self.columns)]
-        lines = [[row, *(_cell(value, name) for value, name in zip(cells, self.columns))] for row, cells in self.rows.items()]
-        origin = f"*{self.table}, {self.title}.* Published, not measured here: {self.source}; {PROTOCOLS[self.protocol]}."
-        return "\n".join([origin, *([self.note] if self.note else []), "", markdown_table(head, lines)])
+        lines = [
+            [row, *(_cell(value, name) for value, name in zip(cells, self.columns))]
+            for row, cells in self.rows.items()
+        ]
+        origin = (
+            f"*{self.table}, {self.title}.* Published, not measured here: {self.source};"
+            f" {PROTOCOLS[self.protocol]}."
+        )
+        return "\n".join(
+            [origin, *([self.note] if self.note else []), "", markdown_table(head, lines)]
+        )
 
 
 def published() -> list[Published]:

@@ -1,4 +1,5 @@
-"""The report: reports/README.md with its tables and figures, and the page index.html, from what the evaluations wrote.
+"""The report: reports/README.md with its tables and figures, and the page index.html, from what the
+evaluations wrote.
 
 Only the data sets that are asked for are rendered, whatever else lies in the folders.
 """
@@ -12,7 +13,8 @@ from pipeline.reporting.facts import facts
 from pipeline.reporting.listening_results import read_mos
 from pipeline.reporting.published import published
 from pipeline.reporting.tables import Block, blocks, legend, markdown, markdown_table
-from pipeline.runtime import Mistake, atomic, read_json
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import atomic, read_json
 
 
 @dataclass(frozen=True)
@@ -30,25 +32,41 @@ class Section:
 
 
 def read_section(dataset: str, metrics: Path, examples: Path, mos: Path) -> Section:
-    """The results, remarks, examples and curves of a data set; raises Mistake when it has not been evaluated."""
+    """The results, remarks, examples and curves of a data set; raises UserError when it has not
+    been evaluated.
+    """
     if not (metrics / dataset / "table.csv").exists():
-        raise Mistake(f"{metrics / dataset} has no table.csv; run `cdcd evaluate {dataset}` first.")
+        raise UserError(
+            f"{metrics / dataset} has no table.csv; run `cdcd evaluate {dataset}` first."
+        )
     remarks = read_json(metrics / dataset / "remarks.json")
     results = read_results(metrics / dataset / "table.csv") + read_mos(mos / f"{dataset}.csv")
     folder = examples / dataset
     shown = read_json(folder / "examples.json") if (folder / "examples.json").exists() else None
-    curves = {path.stem: figures.read_curves(path) for path in sorted((folder / "curves").glob("*.csv"))}
+    curves = {
+        path.stem: figures.read_curves(path) for path in sorted((folder / "curves").glob("*.csv"))
+    }
     contrast = remarks.get("contrast")
-    titles = {"model": f"Model, {contrast}", "model_shuffled": f"Model, {contrast}, shuffled conditions"} if contrast else {}
+    titles = (
+        {"model": f"Model, {contrast}", "model_shuffled": f"Model, {contrast}, shuffled conditions"}
+        if contrast
+        else {}
+    )
     return Section(dataset, facts(remarks), results, blocks(results), titles, shown, folder, curves)
 
 
 def write_tables_and_figures(sections: list[Section], reports: Path) -> None:
-    """Writes reports/README.md, reports/tables and reports/figures; what was there before is replaced."""
+    """Writes reports/README.md, reports/tables and reports/figures; what was there before is
+    replaced.
+    """
     with atomic(reports / "tables") as tables, atomic(reports / "figures") as drawings:
         tables.mkdir()
         drawings.mkdir()
-        parts = [_INTRODUCTION, *(_describe(section, tables, drawings) for section in sections), _costs(sections, tables)]
+        parts = [
+            _INTRODUCTION,
+            *(_describe(section, tables, drawings) for section in sections),
+            _costs(sections, tables),
+        ]
         (tables / "published.md").write_text(_published_page())
     with atomic(reports / "README.md") as temporary:
         temporary.write_text("\n".join(parts))
@@ -56,13 +74,16 @@ def write_tables_and_figures(sections: list[Section], reports: Path) -> None:
 
 _INTRODUCTION = """# Report
 
-Written by `cdcd report` from the evaluations; do not edit. Open [index.html](index.html) in a browser to hear and see examples.
+Written by `cdcd report` from the evaluations; do not edit. Open [index.html](index.html) in a
+browser to hear and see examples.
 
-How to read a table: *mean ± standard deviation over sampling seeds [95 % bootstrap interval over songs or pictures]*, and in
-the last column the counts behind it. ↑ more is better, ↓ less is better. The rows around the model are controls: what the truth
-scores, what it scores after the codec, and what something that knows nothing scores. **A figure means something only where the
-model stands apart from its own shuffled row.** Tables of different protocols must not be compared with each other.
-Published figures are in [tables/published.md](tables/published.md), and below for the data sets they were measured on.
+How to read a table: *mean ± standard deviation over sampling seeds [95 % bootstrap interval over
+songs or pictures]*, and in the last column the counts behind it. ↑ more is better, ↓ less is
+better. The rows around the model are controls: what the truth scores, what it scores after the
+codec, and what something that knows nothing scores. **A figure means something only where the model
+stands apart from its own shuffled row.** Tables of different protocols must not be compared with
+each other. Published figures are in [tables/published.md](tables/published.md), and below for the
+data sets they were measured on.
 """
 
 
@@ -76,29 +97,48 @@ def _describe(section: Section, tables: Path, drawings: Path) -> str:
         table = markdown(block, section.titles)
         told = f"\n{legend(block)}\n" if legend(block) else ""
         (tables / f"{name}_{block.name}.md").write_text(f"{block.title}\n\n{table}{told}")
-        write_table(tables / f"{name}_{block.name}.csv", Result, [cell for _, cells in block.rows for cell in cells.values()])
+        write_table(
+            tables / f"{name}_{block.name}.csv",
+            Result,
+            [cell for _, cells in block.rows for cell in cells.values()],
+        )
         parts += [f"### {block.title}\n", table + told]
     for known in published():
         if known.dataset == name:
             parts.append(known.markdown())
-    if section.examples and figures.draw_examples(drawings / f"{name}_examples.png", section.examples_folder, section.examples):
+    if section.examples and figures.draw_examples(
+        drawings / f"{name}_examples.png", section.examples_folder, section.examples
+    ):
         parts.append(f"![Examples of {name}](figures/{name}_examples.png)\n")
     for curve_name, curves in section.curves.items():
-        if figures.draw_curves(drawings / f"{name}_{curve_name}.png", curves, f"{name}: {curve_name}"):
-            parts.append(f"![Training curves of the {curve_name} of {name}](figures/{name}_{curve_name}.png)\n")
+        if figures.draw_curves(
+            drawings / f"{name}_{curve_name}.png", curves, f"{name}: {curve_name}"
+        ):
+            parts.append(
+                f"![Training curves of the {curve_name} of"
+                f" {name}](figures/{name}_{curve_name}.png)\n"
+            )
     return "\n".join(parts)
 
 
 def _costs(sections: list[Section], tables: Path) -> str:
-    """What every model cost, in the shape of the paper's Table 8; times are left out, for they depend on the machine."""
+    """What every model cost, in the shape of the paper's Table 8; times are left out, for they
+    depend on the machine.
+    """
     columns = ["parameters", "training steps", "batch", "diffusion steps T", "sampling steps"]
     known = {section.dataset: dict(section.facts) for section in sections}
-    table = markdown_table(["", *columns], [[name, *(facts.get(c, "–") for c in columns)] for name, facts in known.items()])
+    table = markdown_table(
+        ["", *columns],
+        [[name, *(facts.get(c, "–") for c in columns)] for name, facts in known.items()],
+    )
     (tables / "costs.md").write_text(table)
     return f"\n## Cost: the shape of the paper's Table 8\n\n{table}"
 
 
 def _published_page() -> str:
     """All published blocks, one after the other."""
-    head = "# Published figures\n\nFrom the literature, not measured here; each table has its own protocol.\n"
+    head = (
+        "# Published figures\n\nFrom the literature, not measured here; each table has its own"
+        " protocol.\n"
+    )
     return "\n".join([head, *(block.markdown() for block in published())])

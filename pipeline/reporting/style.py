@@ -1,4 +1,6 @@
-"""The one look of all figures: small, quiet, readable in print and by colour-blind eyes (Okabe and Ito's palette)."""
+"""The one look of all figures: small, quiet, readable in print and by colour-blind eyes (Okabe and
+Ito's palette).
+"""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +9,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pipeline.runtime import atomic
+from pipeline.runtime.files import atomic
 
 INK, PAPER, GRID = "#1f2328", "#ffffff", "#d8dee4"
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
@@ -34,8 +36,12 @@ _RC = {
 
 
 @contextmanager
-def figure(path: Path, width: float, height: float, colours: int | None = 64, layout: str = "constrained"):
-    """A new figure of `width` x `height` inches, written to `path` when the block ends: a png of so many colours, or all."""
+def figure(
+    path: Path, width: float, height: float, colours: int | None = 64, layout: str = "constrained"
+):
+    """A new figure of `width` x `height` inches, written to `path` when the block ends: a png of so
+    many colours, or all.
+    """
     with matplotlib.rc_context(_RC):
         canvas = Figure(figsize=(width, height), layout=layout)
         yield canvas

@@ -1,4 +1,6 @@
-"""Results as tables: one block for each protocol, with the counts behind every line, as Markdown."""
+"""Results as tables: one block for each protocol, with the counts behind every line, as
+Markdown.
+"""
 
 import math
 from collections.abc import Iterable
@@ -11,11 +13,20 @@ Column = tuple[str, str]  # (metric, protocol)
 
 # Which figures stand side by side. What is in none of these gets a block for its protocol.
 _DANCE_BLOCKS: list[tuple[str, str, list[Column]]] = [
-    ("beats_5hz", "Beats, 5hz", [("beats_coverage", "5hz"), ("beats_hit", "5hz"), ("beats_f1", "5hz")]),
+    (
+        "beats_5hz",
+        "Beats, 5hz",
+        [("beats_coverage", "5hz"), ("beats_hit", "5hz"), ("beats_f1", "5hz")],
+    ),
     (
         "timing",
         "Timing, without bins",
-        [("alignment", "motion"), ("onset_f", "70ms"), ("beat_f", "70ms"), ("tempo_difference", "bpm")],
+        [
+            ("alignment", "motion"),
+            ("onset_f", "70ms"),
+            ("beat_f", "70ms"),
+            ("tempo_difference", "bpm"),
+        ],
     ),
     (
         "beats_d2m",
@@ -32,12 +43,25 @@ _DANCE_BLOCKS: list[tuple[str, str, list[Column]]] = [
     (
         "beats_loris",
         "Beats, loris",
-        [(name, "loris") for name in ("beats_coverage", "beats_coverage_sd", "beats_hit", "beats_hit_sd", "beats_f1")],
+        [
+            (name, "loris")
+            for name in (
+                "beats_coverage",
+                "beats_coverage_sd",
+                "beats_hit",
+                "beats_hit_sd",
+                "beats_f1",
+            )
+        ],
     ),
     ("sound", "Genre and sound", [("genre_accuracy", "*"), ("kad", "*"), ("fad", "*")]),
 ]
 _PICTURE_BLOCKS: list[tuple[str, str, list[Column]]] = [
-    ("exact", "What the pictures show, exactly", [(name, "exact") for name in ("attributes", "relation", "all_correct")]),
+    (
+        "exact",
+        "What the pictures show, exactly",
+        [(name, "exact") for name in ("attributes", "relation", "all_correct")],
+    ),
     (
         "correspondence",
         "Pictures and what was asked for",
@@ -45,13 +69,28 @@ _PICTURE_BLOCKS: list[tuple[str, str, list[Column]]] = [
     ),
     ("fid", "Distance to real pictures, by both reference sets", [("fid", "*")]),
 ]
-_COPYING = ("copying", "Copies of training items", [("copy_distance", "tokens"), ("copied", "tokens")])
-_NAMED = ("genre_accuracy", "kad", "fad", "clip_score", "r_precision", "top1_accuracy", "top5_accuracy", "fid")
+_COPYING = (
+    "copying",
+    "Copies of training items",
+    [("copy_distance", "tokens"), ("copied", "tokens")],
+)
+_NAMED = (
+    "genre_accuracy",
+    "kad",
+    "fad",
+    "clip_score",
+    "r_precision",
+    "top1_accuracy",
+    "top5_accuracy",
+    "fid",
+)
 
 
 @dataclass(frozen=True)
 class Block:
-    """A table: `name` for files, `title` for readers, its columns, its rows of results by column, and what was counted."""
+    """A table: `name` for files, `title` for readers, its columns, its rows of results by column,
+    and what was counted.
+    """
 
     name: str
     title: str
@@ -66,27 +105,44 @@ class Block:
 
 
 def blocks(results: Iterable[Result]) -> list[Block]:
-    """The results of one data set as blocks, rows in the order in which they were measured; empty columns left out."""
+    """The results of one data set as blocks, rows in the order in which they were measured; empty
+    columns left out.
+    """
     results = list(results)
     present = list(dict.fromkeys((result.metric, result.protocol) for result in results))
     of_pictures = any(name == "fid" for name, _ in present)
     plan = [*(_PICTURE_BLOCKS if of_pictures else _DANCE_BLOCKS), _COPYING]
     planned = [(name, title, _resolve(columns, present)) for name, title, columns in plan]
-    planned = [(name, title, columns) for name, title, columns in planned if not all(c[0].startswith("mos") for c in columns)]
+    planned = [
+        (name, title, columns)
+        for name, title, columns in planned
+        if not all(c[0].startswith("mos") for c in columns)
+    ]
     placed = {column for _, _, columns in planned for column in columns}
-    for protocol in dict.fromkeys(protocol for metric_name, protocol in present if (metric_name, protocol) not in placed):
+    for protocol in dict.fromkeys(
+        protocol for metric_name, protocol in present if (metric_name, protocol) not in placed
+    ):
         columns = [column for column in present if column[1] == protocol and column not in placed]
         planned.append((_slug(protocol), _protocol_title(protocol), columns))
     return [block for found in planned if (block := _block(*found, results, of_pictures)).rows]
 
 
 def _resolve(columns: list[Column], present: list[Column]) -> list[Column]:
-    """The planned columns that are there; `*` stands for whatever protocol (embedding) the metric was measured with."""
+    """The planned columns that are there; `*` stands for whatever protocol (embedding) the metric
+    was measured with.
+    """
     present = sorted(present)
-    return [found for name, protocol in columns for found in present if found[0] == name and protocol in ("*", found[1])]
+    return [
+        found
+        for name, protocol in columns
+        for found in present
+        if found[0] == name and protocol in ("*", found[1])
+    ]
 
 
-def _block(name: str, title: str, columns: list[Column], results: list[Result], of_pictures: bool) -> Block:
+def _block(
+    name: str, title: str, columns: list[Column], results: list[Result], of_pictures: bool
+) -> Block:
     rows: dict[str, dict[Column, Result]] = {}
     for result in results:
         if (result.metric, result.protocol) in columns and math.isfinite(result.mean):
@@ -95,7 +151,11 @@ def _block(name: str, title: str, columns: list[Column], results: list[Result], 
 
 
 def _slug(protocol: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in protocol or "results").strip("_").lower()
+    return (
+        "".join(letter if letter.isalnum() else "_" for letter in protocol or "results")
+        .strip("_")
+        .lower()
+    )
 
 
 def _protocol_title(protocol: str) -> str:
@@ -103,10 +163,15 @@ def _protocol_title(protocol: str) -> str:
 
 
 def markdown(block: Block, titles: dict[str, str] | None = None) -> str:
-    """A block as a Markdown table: mean ± deviation over seeds [95 % bootstrap interval], and the counts."""
+    """A block as a Markdown table: mean ± deviation over seeds [95 % bootstrap interval], and the
+    counts.
+    """
     titles = titles or {}
     head = ["", *(heading(column) for column in block.columns), block.counted]
-    lines = [[titles.get(row, row_title(row)), *_cells(block, cells), line_counts(block, cells)] for row, cells in block.rows]
+    lines = [
+        [titles.get(row, row_title(row)), *_cells(block, cells), line_counts(block, cells)]
+        for row, cells in block.rows
+    ]
     return markdown_table(head, lines)
 
 
@@ -117,7 +182,9 @@ def markdown_table(head: list[str], lines: list[list[str]]) -> str:
 
 
 def heading(column: Column) -> str:
-    """A column's heading: the metric, what it was measured with where that varies, and which way is better."""
+    """A column's heading: the metric, what it was measured with where that varies, and which way is
+    better.
+    """
     name, protocol = column
     by = f" ({measured_by(protocol)})" if name in _NAMED else ""
     return f"{metric(name).title}{by}{arrow(name)}"
@@ -139,15 +206,21 @@ def cell(result: Result) -> str:
 
 
 def line_counts(block: Block, cells: dict[Column, Result]) -> str:
-    """The counts behind a line of a block; where its figures rest on different counts, the range."""
+    """The counts behind a line of a block; where its figures rest on different counts, the
+    range.
+    """
     names = ("n_clips", "n_seeds") if block.of_pictures else ("n_clips", "n_songs", "n_seeds")
     numbers = [sorted({getattr(result, name) for result in cells.values()}) for name in names]
     return " / ".join(str(n[0]) if len(n) == 1 else f"{n[0]}–{n[-1]}" for n in numbers)
 
 
 def legend(block: Block) -> str:
-    """What the columns and the protocols of a block mean, as a sentence; empty when nothing is known of them."""
+    """What the columns and the protocols of a block mean, as a sentence; empty when nothing is
+    known of them.
+    """
     names = dict.fromkeys(name for name, _ in block.columns)
-    meanings = [f"{metric(name).title}: {metric(name).meaning}" for name in names if metric(name).meaning]
+    meanings = [
+        f"{metric(name).title}: {metric(name).meaning}" for name in names if metric(name).meaning
+    ]
     text = "; ".join([*protocol_meanings([protocol for _, protocol in block.columns]), *meanings])
     return text[:1].upper() + text[1:] + "." if text else ""

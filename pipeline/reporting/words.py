@@ -1,4 +1,6 @@
-"""The words of the report: how rows, metrics and protocols are called, what is better, and what a reader must know."""
+"""The words of the report: how rows, metrics and protocols are called, what is better, and what a
+reader must know.
+"""
 
 from dataclasses import dataclass
 
@@ -19,7 +21,9 @@ ROWS = {
 
 @dataclass(frozen=True)
 class Metric:
-    """A column's heading, its unit, digits, whether more is better (None: neither), and one line of explanation."""
+    """A column's heading, its unit, digits, whether more is better (None: neither), and one line of
+    explanation.
+    """
 
     title: str
     digits: int
@@ -28,30 +32,82 @@ class Metric:
 
 
 METRICS = {
-    "beats_coverage": Metric("Beats coverage", 1, None, "bins with an onset, generated against reference, %"),
+    "beats_coverage": Metric(
+        "Beats coverage", 1, None, "bins with an onset, generated against reference, %"
+    ),
     "beats_hit": Metric("Beats hit", 1, True, "reference bins that the generated music hits, %"),
-    "beats_f1": Metric("F1", 1, True, "harmonic mean of the mean precision and the mean recall of bins, %"),
+    "beats_f1": Metric(
+        "F1", 1, True, "harmonic mean of the mean precision and the mean recall of bins, %"
+    ),
     "beats_coverage_sd": Metric("CSD", 1, False, "standard deviation of coverage over clips"),
     "beats_hit_sd": Metric("HSD", 1, False, "standard deviation of hit over clips"),
     "onset_f": Metric("Onset F", 1, True, "mir_eval onset F-measure within 70 ms, %"),
     "beat_f": Metric("Beat F", 1, True, "mir_eval beat F-measure within 70 ms, %"),
-    "alignment": Metric("Fits the dance", 1, True, "onsets against accents of the motion, both ways, sigma 50 ms, %"),
-    "tempo_difference": Metric("Tempo difference", 1, False, "beats per minute from the true music"),
-    "genre_accuracy": Metric("Genre accuracy", 1, True, "nearest neighbour among codec reconstructions of training music, %"),
+    "alignment": Metric(
+        "Fits the dance", 1, True, "onsets against accents of the motion, both ways, sigma 50 ms, %"
+    ),
+    "tempo_difference": Metric(
+        "Tempo difference", 1, False, "beats per minute from the true music"
+    ),
+    "genre_accuracy": Metric(
+        "Genre accuracy",
+        1,
+        True,
+        "nearest neighbour among codec reconstructions of training music, %",
+    ),
     "kad": Metric("KAD", 2, False, "kernel audio distance to the true music, unbiased"),
-    "fad": Metric("FAD", 2, False, "Frechet audio distance to the true music; biased for few clips"),
-    "copy_distance": Metric("Distance to training", 1, None, "% of token positions that differ from the nearest training item"),
-    "copied": Metric("Copied", 1, False, "% of samples closer to a training item than the stated bound"),
-    "mos_coherence": Metric("MOS coherence", 2, True, "listeners, 1 to 5: does the music go with the video"),
+    "fad": Metric(
+        "FAD", 2, False, "Frechet audio distance to the true music; biased for few clips"
+    ),
+    "copy_distance": Metric(
+        "Distance to training",
+        1,
+        None,
+        "% of token positions that differ from the nearest training item",
+    ),
+    "copied": Metric(
+        "Copied", 1, False, "% of samples closer to a training item than the stated bound"
+    ),
+    "mos_coherence": Metric(
+        "MOS coherence", 2, True, "listeners, 1 to 5: does the music go with the video"
+    ),
     "mos_quality": Metric("MOS quality", 2, True, "listeners, 1 to 5: sound quality alone"),
-    "attributes": Metric("Attributes", 1, True, "% of described things that are there in size, colour and shape"),
-    "relation": Metric("Relation", 1, True, "% of pictures whose two things stand to each other as described"),
-    "all_correct": Metric("All correct", 1, True, "% of pictures with both things, standing as described, and nothing besides"),
-    "fid": Metric("FID", 2, False, "Frechet distance between features of two sets of pictures; too high for few pictures"),
-    "clip_score": Metric("CLIPScore", 2, True, '250 max(cosine, 0) of a picture and "A photo depicts" with its caption'),
-    "r_precision": Metric("R-precision", 1, True, "% of pictures nearer to their own caption than to those of other pictures"),
-    "top1_accuracy": Metric("Top-1 accuracy", 1, True, "% of pictures the classifier puts in their class"),
-    "top5_accuracy": Metric("Top-5 accuracy", 1, True, "% of pictures whose class is among the classifier's five best"),
+    "attributes": Metric(
+        "Attributes", 1, True, "% of described things that are there in size, colour and shape"
+    ),
+    "relation": Metric(
+        "Relation", 1, True, "% of pictures whose two things stand to each other as described"
+    ),
+    "all_correct": Metric(
+        "All correct",
+        1,
+        True,
+        "% of pictures with both things, standing as described, and nothing besides",
+    ),
+    "fid": Metric(
+        "FID",
+        2,
+        False,
+        "Frechet distance between features of two sets of pictures; too high for few pictures",
+    ),
+    "clip_score": Metric(
+        "CLIPScore",
+        2,
+        True,
+        '250 max(cosine, 0) of a picture and "A photo depicts" with its caption',
+    ),
+    "r_precision": Metric(
+        "R-precision",
+        1,
+        True,
+        "% of pictures nearer to their own caption than to those of other pictures",
+    ),
+    "top1_accuracy": Metric(
+        "Top-1 accuracy", 1, True, "% of pictures the classifier puts in their class"
+    ),
+    "top5_accuracy": Metric(
+        "Top-5 accuracy", 1, True, "% of pictures whose class is among the classifier's five best"
+    ),
     "parameters_million": Metric("Parameters (M)", 0, None, "trainable numbers, millions"),
     "v100_days": Metric("V100 days", 0, False, "cost of training"),
     "steps_vanilla": Metric("Steps, vanilla", 0, False, "diffusion steps"),
@@ -59,23 +115,38 @@ METRICS = {
 }
 
 PROTOCOLS = {
-    "d2m": "protocol d2m (the paper's): one-second bins, two for a 2 s clip, so that a metronome scores near 100",
-    "loris": "protocol loris: one-second bins, coverage is precision and hit is recall; saturates as d2m does",
+    "d2m": (
+        "protocol d2m (the paper's): one-second bins, two for a 2 s clip, so that a metronome"
+        " scores near 100"
+    ),
+    "loris": (
+        "protocol loris: one-second bins, coverage is precision and hit is recall; saturates as d2m"
+        " does"
+    ),
     "5hz": "protocol 5hz: bins of 0.2 s, coverage is precision and hit is recall",
     "70ms": "mir_eval within 70 ms",
     "published": "the authors' own protocol",
     "later": "other protocols, for orientation only",
     "exact": "read off each picture by its colours and outlines, without a network",
-    "judge": "judged by a small network trained here on real training pictures (see above), so of use within this report alone",
-    "inception": "through the published FID Inception of 2015-12-05, pictures resized as torchmetrics does",
+    "judge": (
+        "judged by a small network trained here on real training pictures (see above), so of use"
+        " within this report alone"
+    ),
+    "inception": (
+        "through the published FID Inception of 2015-12-05, pictures resized as torchmetrics does"
+    ),
     "vit_b32": "judged by CLIP ViT-B/32",
     "resnet101": "judged by torchvision's ResNet-101 (IMAGENET1K_V1)",
-    "test": "to test: compared with the real test pictures, those of the samples' own captions or classes",
+    "test": (
+        "to test: compared with the real test pictures, those of the samples' own captions or"
+        " classes"
+    ),
     "train": "to train: compared with all real training pictures",
 }
 
 
-# Short names of what measured a column, for headings; a distance between sets is measured to one split's pictures.
+# Short names of what measured a column, for headings; a distance between sets is measured to one
+# split's pictures.
 MEASURED_BY = {
     "judge": "judge trained here",
     "inception": "Inception",
@@ -92,7 +163,9 @@ def measured_by(protocol: str) -> str:
 
 
 def protocol_meanings(protocols: list[str]) -> list[str]:
-    """What the parts of protocols such as `inception, train` mean, each once; unknown parts are left out."""
+    """What the parts of protocols such as `inception, train` mean, each once; unknown parts are
+    left out.
+    """
     parts = dict.fromkeys(part for protocol in protocols for part in protocol.split(", "))
     return [PROTOCOLS[part] for part in parts if part in PROTOCOLS]
 

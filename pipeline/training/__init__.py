@@ -1,1 +1,3 @@
-"""Training of the denoiser and its condition encoders: batches, optimiser, loop, checkpoints, several processes."""
+"""Training of the denoiser and its condition encoders: batches, optimiser, loop, checkpoints,
+several processes.
+"""

@@ -1,4 +1,6 @@
-"""Training batches by step number, so that a resumed run reads exactly what an uninterrupted one would have read."""
+"""Training batches by step number, so that a resumed run reads exactly what an uninterrupted one
+would have read.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,15 +10,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.conditions.inputs import condition_inputs
 from pipeline.negatives import reorder_sequence
-from pipeline.runtime import numpy_generator
-from pipeline.store import Store
+from pipeline.runtime.seeds import numpy_generator
+from pipeline.storage.conditions import condition_inputs
+from pipeline.storage.store import Store
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Tokens [B, L], the inputs of the condition encoders by name, and negatives by kind [B, N, L]."""
+    """Tokens [B, L], the inputs of the condition encoders by name, and negatives by kind [B, N,
+    L].
+    """
 
     x_0: Tensor
     inputs: dict[str, Tensor]
@@ -25,7 +29,9 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
         move = {name: value.to(device, non_blocking=True) for name, value in self.inputs.items()}
-        negatives = {name: value.to(device, non_blocking=True) for name, value in self.negatives.items()}
+        negatives = {
+            name: value.to(device, non_blocking=True) for name, value in self.negatives.items()
+        }
         return Batch(self.x_0.to(device, non_blocking=True), move, negatives)
 
 
@@ -36,9 +42,13 @@ def epoch_order(n_rows: int, seed: int, epoch: int) -> np.ndarray:
 
 
 def rows_at(step: int, batch_size: int, n_rows: int, seed: int) -> np.ndarray:
-    """[batch_size] positions among the training rows at `step`: epochs follow one another without a gap."""
+    """[batch_size] positions among the training rows at `step`: epochs follow one another without a
+    gap.
+    """
     wanted = np.arange(step * batch_size, (step + 1) * batch_size)
-    epochs = {int(epoch): epoch_order(n_rows, seed, int(epoch)) for epoch in np.unique(wanted // n_rows)}
+    epochs = {
+        int(epoch): epoch_order(n_rows, seed, int(epoch)) for epoch in np.unique(wanted // n_rows)
+    }
     return np.array([epochs[int(index // n_rows)][index % n_rows] for index in wanted])
 
 
@@ -73,10 +83,14 @@ class TrainingBatches(Dataset):
         return Batch(x_0, inputs, negatives)
 
     def _negatives(self, kind: str, positions: np.ndarray, x_0: Tensor) -> Tensor:
-        """[B, N, L] tokens: stored codes or orders (intra), or the rows that are pointed to (inter)."""
+        """[B, N, L] tokens: stored codes or orders (intra), or the rows that are pointed to
+        (inter).
+        """
         stored = self.negatives[kind][self.negative_rows[positions]].astype(np.int64)
         if kind == "inter":
-            return torch.from_numpy(self.tokens["tokens"][stored.ravel()].astype(np.int64)).unflatten(0, stored.shape)
+            return torch.from_numpy(
+                self.tokens["tokens"][stored.ravel()].astype(np.int64)
+            ).unflatten(0, stored.shape)
         if self.negatives.provenance["intra"] == "tokens":
             return reorder_sequence(x_0, torch.from_numpy(stored))
         return torch.from_numpy(stored)

@@ -1,10 +1,13 @@
-"""Everything a training needs to go on as if it had never stopped, in one file that appears whole or not at all."""
+"""Everything a training needs to go on as if it had never stopped, in one file that appears whole
+or not at all.
+"""
 
 from pathlib import Path
 
 import torch
 
-from pipeline.runtime import Mistake, atomic
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import atomic
 
 
 def save_checkpoint(path: Path, state: dict) -> None:
@@ -20,4 +23,6 @@ def load_checkpoint(path: Path, device: torch.device) -> dict | None:
     try:
         return torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, OSError) as error:
-        raise Mistake(f"{path} is damaged ({str(error).splitlines()[0]}); delete it to train from the start.") from None
+        raise UserError(
+            f"{path} is damaged ({str(error).splitlines()[0]}); delete it to train from the start."
+        ) from None

@@ -10,7 +10,9 @@ import torch.distributed as dist
 
 @contextmanager
 def process_group() -> Iterator[tuple[int, int]]:
-    """(rank, world size): joins the group that torchrun announces through the environment, or is alone (0, 1)."""
+    """(rank, world size): joins the group that torchrun announces through the environment, or is
+    alone (0, 1).
+    """
     if "RANK" not in os.environ:
         yield 0, 1
         return

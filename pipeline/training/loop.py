@@ -1,4 +1,6 @@
-"""The training loop: batch, loss, step, average; validate, log, checkpoint. It reads from top to bottom."""
+"""The training loop: batch, loss, step, average; validate, log, checkpoint. It reads from top to
+bottom.
+"""
 
 import math
 from dataclasses import dataclass
@@ -15,17 +17,21 @@ from pipeline.diffusion.contrast import Contrast
 from pipeline.diffusion.objective import Loss, LossTerms, Objective
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.model.network import Network
-from pipeline.params import Section
-from pipeline.runtime import Mistake, progress, torch_generator
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import Section
+from pipeline.runtime.progress import progress
+from pipeline.runtime.seeds import torch_generator
 from pipeline.training.batches import Batch, TrainingBatches
 from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
-from pipeline.training.optimiser import Course, Optimiser, build_optimiser
+from pipeline.training.optimiser import LRSchedule, Optimiser, build_optimiser
 
 M = TypeVar("M")
 
 
 class Average(Section):
-    """The exponential moving average of the weights that is saved: `decay`, applied every `every` steps."""
+    """The exponential moving average of the weights that is saved: `decay`, applied every `every`
+    steps.
+    """
 
     decay: float
     every: int
@@ -34,9 +40,10 @@ class Average(Section):
 class Train(Section, Generic[M]):
     """Everything that decides a training, apart from the top-level `contrast`.
 
-    `init` names a model trained here whose weights are the start (null: random ones). `bf16` counts on a GPU only; the
-    losses stay in float32. `diffusion_steps` is T. `batch_size` is per process. The `*_every` count steps;
-    `bound_every` estimates the mutual-information bound. `workers` processes read ahead.
+    `init` names a model trained here whose weights are the start (null: random ones). `bf16` counts
+    on a GPU only; the losses stay in float32. `diffusion_steps` is T. `batch_size` is per process.
+    The `*_every` count steps; `bound_every` estimates the mutual-information bound. `workers`
+    processes read ahead.
     """
 
     seed: int
@@ -60,12 +67,17 @@ class Train(Section, Generic[M]):
     @model_validator(mode="after")
     def _is_averaged(self) -> "Train":
         if self.average.every > self.steps:
-            raise ValueError(f"average.every is {self.average.every}, more than the steps, so that nothing would be learned")
+            raise ValueError(
+                f"average.every is {self.average.every}, more than the steps, so that nothing would"
+                " be learned"
+            )
         return self
 
 
 class Step(nn.Module):
-    """Network and loss as one module whose forward pass is a training step, as DistributedDataParallel wants it."""
+    """Network and loss as one module whose forward pass is a training step, as
+    DistributedDataParallel wants it.
+    """
 
     def __init__(self, network: Network, objective: Objective, bf16: bool):
         super().__init__()
@@ -74,7 +86,9 @@ class Step(nn.Module):
     def forward(self, batch: Batch, generator: torch.Generator, estimate_bound: bool) -> LossTerms:
         """The loss of one batch."""
         with torch.autocast(batch.x_0.device.type, torch.bfloat16, enabled=self.bf16):
-            return self.objective(self.network, batch.x_0, batch.inputs, generator, batch.negatives, estimate_bound)
+            return self.objective(
+                self.network, batch.x_0, batch.inputs, generator, batch.negatives, estimate_bound
+            )
 
 
 @dataclass
@@ -97,10 +111,11 @@ def train_network(
     rank: int = 0,
     world: int = 1,
 ) -> list[dict]:
-    """The history of the training, one row per `log_every` steps; `network` ends with the averaged weights.
+    """The history of the training, one row per `log_every` steps; `network` ends with the averaged
+    weights.
 
-    Checkpoints go to `folder`; a run that finds one goes on from it and ends with the same bytes as an undisturbed run.
-    Raises Mistake when the loss is not finite or the negative term runs away.
+    Checkpoints go to `folder`; a run that finds one goes on from it and ends with the same bytes as
+    an undisturbed run. Raises UserError when the loss is not finite or the negative term runs away.
     """
     network.to(device)
     process = MaskAndReplace(network.n_codes, config.diffusion_steps)
@@ -108,7 +123,7 @@ def train_network(
     step = Step(network, objective, config.bf16 and device.type == "cuda")
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(config.average.decay))
     optimiser = build_optimiser(config.optimiser, network)
-    course = Course(config.optimiser, optimiser, config.steps)
+    course = LRSchedule(config.optimiser, optimiser, config.steps)
     parts = {"step": step, "average": average, "optimiser": optimiser, "course": course}
     state = _resume(folder / "train.pt", parts, device)
     parallel = DistributedDataParallel(step, find_unused_parameters=True) if world > 1 else step
@@ -117,7 +132,10 @@ def train_network(
     batches = training.loader(state.step, config.steps, config.workers)
     for batch in progress(batches, f"training ({setting})", total=config.steps - state.step):
         generator = torch_generator(config.seed, "noise", state.step, rank)
-        wants_bound = bool(objective.terms and config.bound_every) and (state.step + 1) % config.bound_every == 0
+        wants_bound = (
+            bool(objective.terms and config.bound_every)
+            and (state.step + 1) % config.bound_every == 0
+        )
         terms = parallel(batch.to(device), generator, wants_bound)
         optimiser.zero_grad(set_to_none=True)
         terms.total.backward()
@@ -130,7 +148,9 @@ def train_network(
         _note(state, terms, norm)
         if state.step % config.log_every == 0 or state.step == config.steps:
             row = _row(state, config.log_every, optimiser.param_groups[0]["lr"])
-            if validation is not None and (state.step % config.validate_every == 0 or state.step == config.steps):
+            if validation is not None and (
+                state.step % config.validate_every == 0 or state.step == config.steps
+            ):
                 row["validation"] = validate(average.module, process, config, validation, device)
             state.history.append(row)
         if rank == 0 and state.step % config.checkpoint_every == 0 and state.step < config.steps:
@@ -161,21 +181,35 @@ def _note(state: State, terms: LossTerms, norm: Tensor) -> None:
 
 
 def _row(state: State, every: int, lr: float) -> dict:
-    """The means over the row's steps (the last bound as it is), and a fresh start for the next row."""
+    """The means over the row's steps (the last bound as it is), and a fresh start for the next
+    row.
+    """
     since = state.step - (state.history[-1]["step"] if state.history else 0)
     row = {"step": state.step, "lr": lr}
-    row |= {name: value if name.startswith("bound_") else value / since for name, value in state.sums.items()}
+    row |= {
+        name: value if name.startswith("bound_") else value / since
+        for name, value in state.sums.items()
+    }
     if not math.isfinite(row["loss"]):
-        raise Mistake(f"The loss became {row['loss']} by step {state.step}; lower optimiser.lr or the contrastive weights.")
+        raise UserError(
+            f"The loss became {row['loss']} by step {state.step}; lower optimiser.lr or the"
+            " contrastive weights."
+        )
     state.sums = {}
     return row
 
 
 @torch.no_grad()
 def validate(
-    network: Network, process: MaskAndReplace, config: Train, batches: TrainingBatches, device: torch.device
+    network: Network,
+    process: MaskAndReplace,
+    config: Train,
+    batches: TrainingBatches,
+    device: torch.device,
 ) -> float:
-    """The likelihood part of the loss in nats a token on held-out rows: same rows and same noise at every call."""
+    """The likelihood part of the loss in nats a token on held-out rows: same rows and same noise at
+    every call.
+    """
     loss = config.loss.model_copy(update={"t_sampling": "uniform", "null_probability": 0.0})
     objective = Objective(process, loss, "vanilla").to(device).eval()
     was_training = network.training

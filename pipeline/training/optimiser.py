@@ -4,16 +4,24 @@ from typing import Literal
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, ReduceLROnPlateau, SequentialLR
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LinearLR,
+    LRScheduler,
+    ReduceLROnPlateau,
+    SequentialLR,
+)
 
-from pipeline.params import Section
+from pipeline.runtime.params import Section
 
 
 class Optimiser(Section):
-    """AdamW and the course of its learning rate: a linear warm-up, then constant, cosine, or halved on a plateau.
+    """AdamW and the course of its learning rate: a linear warm-up, then constant, cosine, or halved
+    on a plateau.
 
-    `plateau_patience` counts steps (the authors' rule: factor 0.5, threshold 0.1, floor 1e-6, stepped on the training
-    loss); it is read only by `schedule: plateau`. `weight_decay` applies to every parameter, as the authors do.
+    `plateau_patience` counts steps (the authors' rule: factor 0.5, threshold 0.1, floor 1e-6,
+    stepped on the training loss); it is read only by `schedule: plateau`. `weight_decay` applies to
+    every parameter, as the authors do.
     """
 
     lr: float
@@ -26,20 +34,33 @@ class Optimiser(Section):
     clip_norm: float
 
 
-class Course:
-    """The learning rate over the steps, whatever the schedule: `advance` after each optimiser step, state for checkpoints."""
+class LRSchedule:
+    """The learning rate over the steps, whatever the schedule: `advance` after each optimiser step,
+    state for checkpoints.
+    """
 
     def __init__(self, config: Optimiser, optimiser: torch.optim.Optimizer, n_steps: int):
-        warmup = LinearLR(optimiser, config.warmup_from / config.lr, 1.0, max(1, config.warmup_steps))
+        warmup = LinearLR(
+            optimiser, config.warmup_from / config.lr, 1.0, max(1, config.warmup_steps)
+        )
         self.warmup_steps, self.plateau, self.taken = config.warmup_steps, None, 0
         if config.schedule == "cosine":
-            after = CosineAnnealingLR(optimiser, max(1, n_steps - config.warmup_steps), eta_min=0.01 * config.lr)
-            self.scheduler: LRScheduler = SequentialLR(optimiser, [warmup, after], [max(1, config.warmup_steps)])
+            after = CosineAnnealingLR(
+                optimiser, max(1, n_steps - config.warmup_steps), eta_min=0.01 * config.lr
+            )
+            self.scheduler: LRScheduler = SequentialLR(
+                optimiser, [warmup, after], [max(1, config.warmup_steps)]
+            )
         else:
             self.scheduler = warmup
         if config.schedule == "plateau":
             self.plateau = ReduceLROnPlateau(
-                optimiser, factor=0.5, patience=config.plateau_patience, threshold=0.1, threshold_mode="rel", min_lr=1e-6
+                optimiser,
+                factor=0.5,
+                patience=config.plateau_patience,
+                threshold=0.1,
+                threshold_mode="rel",
+                min_lr=1e-6,
             )
 
     def advance(self, loss: float) -> None:
@@ -66,4 +87,6 @@ class Course:
 def build_optimiser(config: Optimiser, module: nn.Module) -> torch.optim.Optimizer:
     """AdamW over all trainable parameters of `module`, in one group."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return torch.optim.AdamW(parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, foreach=True)
+    return torch.optim.AdamW(
+        parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, foreach=True
+    )

@@ -8,17 +8,31 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.codecs.jukebox import PUBLISHED, JukeboxArchitecture, JukeboxVQVAE
 from pipeline.codecs.windows import inputs_of
-from pipeline.runtime import Mistake
-from pipeline.tensors import read_about
+from pipeline.runtime.errors import UserError
+from pipeline.storage.tensors import read_about
 
 FIXTURE = Path(__file__).resolve().parents[3] / "shared" / "fixtures" / "jukebox_vqvae.pt"
-needs_fixture = pytest.mark.skipif(not FIXTURE.exists(), reason="../shared/fixtures is not beside this checkout")
+needs_fixture = pytest.mark.skipif(
+    not FIXTURE.exists(), reason="../shared/fixtures is not beside this checkout"
+)
 
 SMALL = JukeboxArchitecture(
-    sample_rate=8000, strides=((2, 2), (2,)), width=(8, 6), depth=(2, 3), dilation_growth=3, dimension=5, n_codes=7
+    sample_rate=8000,
+    strides=((2, 2), (2,)),
+    width=(8, 6),
+    depth=(2, 3),
+    dilation_growth=3,
+    dimension=5,
+    n_codes=7,
 )
 TOY = JukeboxArchitecture(
-    sample_rate=11025, strides=((8, 4, 2),), width=(8,), depth=(2,), dilation_growth=3, dimension=4, n_codes=16
+    sample_rate=11025,
+    strides=((8, 4, 2),),
+    width=(8,),
+    depth=(2,),
+    dilation_growth=3,
+    dimension=4,
+    n_codes=16,
 )
 
 
@@ -44,7 +58,10 @@ def published_table():
     for level, (width, depth) in enumerate(zip((64, 32, 32), (8, 4, 4))):
         table[f"bottleneck.level_blocks.{level}.k"] = (2048, 64)
         for b in range(level + 1):
-            encoder, decoder = f"encoders.{level}.level_blocks.{b}.model", f"decoders.{level}.level_blocks.{b}.model"
+            encoder, decoder = (
+                f"encoders.{level}.level_blocks.{b}.model",
+                f"decoders.{level}.level_blocks.{b}.model",
+            )
             for i in range(downs[b]):
                 inputs = width if i else 64 if b else 1
                 convolution(f"{encoder}.{i}.0", width, inputs, 4)
@@ -62,13 +79,19 @@ def published_table():
 
 def test_full_size_state_dict_has_the_published_keys_and_shapes():
     with torch.device("meta"):
-        own = {name: tuple(tensor.shape) for name, tensor in JukeboxVQVAE(PUBLISHED).state_dict().items()}
+        own = {
+            name: tuple(tensor.shape)
+            for name, tensor in JukeboxVQVAE(PUBLISHED).state_dict().items()
+        }
     assert own == published_table()
     assert len(own) == 669
     assert sum(torch.Size(shape).numel() for shape in own.values()) == 1_878_979
 
 
-@pytest.mark.parametrize(("seconds", "lengths"), [(2, (5512, 1378, 344)), (4, (11025, 2756, 689)), (6, (16537, 4134, 1033))])
+@pytest.mark.parametrize(
+    ("seconds", "lengths"),
+    [(2, (5512, 1378, 344)), (4, (11025, 2756, 689)), (6, (16537, 4134, 1033))],
+)
 def test_lengths_are_the_published_ones(seconds, lengths):
     assert tuple(seconds * 22050 // PUBLISHED.hop(level) for level in range(3)) == lengths
     with torch.device("meta"):
@@ -113,7 +136,9 @@ def test_reach_is_what_gradients_show(architecture, level):
     first, last = inputs_of(codec.encoder.convolutions(), 0, 0)
     assert (seen.min(), seen.max()) == (at * hop + first, at * hop + last)
     latent = torch.rand(1, architecture.dimension, 80).requires_grad_()
-    (gradient,) = torch.autograd.grad(codec.synthesise(latent)[0, at * hop : (at + 1) * hop].sum(), latent)
+    (gradient,) = torch.autograd.grad(
+        codec.synthesise(latent)[0, at * hop : (at + 1) * hop].sum(), latent
+    )
     seen = gradient[0].sum(0).nonzero()
     first, last = inputs_of(codec.decoder.convolutions(), 0, hop - 1)
     assert (seen.min(), seen.max()) == (at + first, at + last)
@@ -125,11 +150,16 @@ def test_reach_is_what_gradients_show(architecture, level):
 def test_windows_equal_the_whole(architecture, level, length, samples_at_once):
     codec = made(architecture, level)
     waveform = torch.randn(3, length, generator=torch.Generator().manual_seed(length)) * 0.3
-    whole, pieces = codec.encode(waveform, samples_at_once=10**6), codec.encode(waveform, samples_at_once=samples_at_once)
+    whole, pieces = (
+        codec.encode(waveform, samples_at_once=10**6),
+        codec.encode(waveform, samples_at_once=samples_at_once),
+    )
     assert whole.shape == (3, length // codec.hop)
     assert length < 100 or whole.unique().numel() > 1
     assert torch.equal(whole, pieces)
-    torch.testing.assert_close(codec.decode(whole, 10**6), codec.decode(whole, samples_at_once), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        codec.decode(whole, 10**6), codec.decode(whole, samples_at_once), rtol=0, atol=1e-6
+    )
 
 
 def test_windows_equal_the_whole_at_the_published_sizes():
@@ -150,7 +180,12 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 codec.decode(codec.encode(waveform, 2**16)[:, :2000], 2**16)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 """
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert run.returncode == 0, run.stderr
     assert float(run.stdout) < 100
 
@@ -162,7 +197,10 @@ def test_all_file_layouts_are_read(tmp_path, monkeypatch, wrap):
     state = codec.state_dict()
     match wrap:
         case "module.":
-            state = {"model": {f"module.{name}": tensor for name, tensor in state.items()}, "step": 5}
+            state = {
+                "model": {f"module.{name}": tensor for name, tensor in state.items()},
+                "step": 5,
+            }
         case "model":
             state = {"model": state}
     torch.save(state, tmp_path / "vqvae.pt")
@@ -177,21 +215,30 @@ def test_a_saved_codec_comes_back_whole(tmp_path):
     codec = made(TOY)
     codec.save(tmp_path / "codec.safetensors", {"weights": "trained here"})
     loaded = JukeboxVQVAE.load(tmp_path / "codec.safetensors")
-    assert (loaded.architecture, loaded.level, loaded.hop, loaded.sample_rate) == (TOY, 0, 64, 11025)
+    assert (loaded.architecture, loaded.level, loaded.hop, loaded.sample_rate) == (
+        TOY,
+        0,
+        64,
+        11025,
+    )
     assert loaded.provenance["weights"] == "trained here"
     assert len(loaded.provenance["sha256"]) == 64
     assert read_about(tmp_path / "codec.safetensors")["class"] == "JukeboxVQVAE"
     waveform = torch.randn(2, 640)
     assert torch.equal(loaded.encode(waveform), codec.encode(waveform))
     codec.save(tmp_path / "again.safetensors", {"weights": "trained here"})
-    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "codec.safetensors").read_bytes()
+    assert (tmp_path / "again.safetensors").read_bytes() == (
+        tmp_path / "codec.safetensors"
+    ).read_bytes()
 
 
 def test_other_files_are_told(tmp_path):
     torch.save({"something.weight": torch.ones(2)}, tmp_path / "other.pt")
-    with pytest.raises(Mistake, match=r"other.pt does not hold this VQ-VAE: 669 tensors are missing"):
+    with pytest.raises(
+        UserError, match=r"other.pt does not hold this VQ-VAE: 669 tensors are missing"
+    ):
         JukeboxVQVAE.load(tmp_path / "other.pt")
-    with pytest.raises(Mistake, match="does not exist"):
+    with pytest.raises(UserError, match="does not exist"):
         JukeboxVQVAE.load(tmp_path / "none.pt")
 
 
@@ -204,13 +251,16 @@ def test_other_files_are_told(tmp_path):
     ],
 )
 def test_waveforms_that_make_no_sense_are_refused(waveform, sentence):
-    with pytest.raises(Mistake, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         made(TOY).encode(waveform)
 
 
-@pytest.mark.parametrize(("codes", "sentence"), [([[0, 16]], "0 to 15"), ([[-1, 3]], "run from -1"), ([3, 4], "batch, length")])
+@pytest.mark.parametrize(
+    ("codes", "sentence"),
+    [([[0, 16]], "0 to 15"), ([[-1, 3]], "run from -1"), ([3, 4], "batch, length")],
+)
 def test_codes_that_make_no_sense_are_refused(codes, sentence):
-    with pytest.raises(Mistake, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         made(TOY).decode(torch.tensor(codes))
 
 
@@ -218,5 +268,5 @@ def test_codes_that_make_no_sense_are_refused(codes, sentence):
     ("changes", "level"), [({"strides": ((3,),)}, -1), ({"width": (8, 8)}, -1), ({}, 1), ({}, -2)]
 )
 def test_architectures_that_make_no_sense_are_refused(changes, level):
-    with pytest.raises(Mistake):
+    with pytest.raises(UserError):
         JukeboxVQVAE(TOY.model_copy(update=changes), level)

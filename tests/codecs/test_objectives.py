@@ -7,15 +7,25 @@ import torch
 from pipeline.codecs.bottlenecks import AveragedCodebook, Averages, Gumbel, GumbelRelaxation
 from pipeline.codecs.critic import Perceptual
 from pipeline.codecs.quantisers import Codebook, GumbelQuantiser, as_latent, as_rows, nearest_codes
-from pipeline.codecs.spectral import SpectralDistance
-from pipeline.runtime import Mistake
-from tests.codecs.learners import AVERAGES, CRITIC, GUMBEL, SPECTRA, picture_learner, pictures, sounds
+from pipeline.codecs.spectral_distances import SpectralDistance
+from pipeline.runtime.errors import UserError
+from tests.helpers.codec_learners import (
+    AVERAGES,
+    CRITIC,
+    GUMBEL,
+    SPECTRA,
+    picture_learner,
+    pictures,
+    sounds,
+)
 
 
 def test_nearest_codes_are_the_brute_force_ones():
     generator = torch.Generator().manual_seed(0)
     rows, codebook = torch.randn(50, 3, generator=generator), torch.randn(9, 3, generator=generator)
-    expected = [min(range(9), key=lambda k: float((row - codebook[k]).square().sum())) for row in rows]
+    expected = [
+        min(range(9), key=lambda k: float((row - codebook[k]).square().sum())) for row in rows
+    ]
     assert nearest_codes(rows, codebook).tolist() == expected
 
 
@@ -65,26 +75,34 @@ def test_the_straight_through_gradient_and_the_commitment():
 def test_gumbel_divergence_and_temperature():
     torch.manual_seed(0)
     quantiser = GumbelQuantiser(5, 3)
-    relaxation = GumbelRelaxation(quantiser, Gumbel(temperature=1.0, final_temperature=0.01, anneal_steps=10))
+    relaxation = GumbelRelaxation(
+        quantiser, Gumbel(temperature=1.0, final_temperature=0.01, anneal_steps=10)
+    )
     latent = torch.randn(2, 3, 2, 2)
     quantised = relaxation(latent, 10, torch.Generator().manual_seed(0))
     logits = quantiser.proj(latent)
     q = logits.softmax(1)
-    assert float(quantised.loss) == pytest.approx(float((q * (q * 5).log()).sum(1).mean()), rel=1e-4)
+    assert float(quantised.loss) == pytest.approx(
+        float((q * (q * 5).log()).sum(1).mean()), rel=1e-4
+    )
     assert torch.equal(quantised.codes, logits.argmax(1).flatten())
-    distance = (as_rows(quantised.latent)[:, None] - quantiser.table).detach().norm(dim=2).min(1).values
+    distance = (
+        (as_rows(quantised.latent)[:, None] - quantiser.table).detach().norm(dim=2).min(1).values
+    )
     assert distance.median() < 1e-3  # nearly one codeword when cold
 
 
 def test_a_quantiser_needs_the_settings_of_its_kind():
-    with pytest.raises(Mistake, match="nearest quantiser does not go with"):
+    with pytest.raises(UserError, match="nearest quantiser does not go with"):
         picture_learner("nearest", **GUMBEL)
 
 
 def test_critic_and_codec_do_not_disturb_each_other(tmp_path):
     learner = picture_learner(**CRITIC, l1=0.0, l2=0.0, commitment=0.0)
     losses = learner(pictures(np.random.default_rng(0), 4), 5, torch.Generator().manual_seed(0))
-    (of_critic,) = torch.autograd.grad(losses.terms["critic"], learner.critic.model[0].weight, retain_graph=True)
+    (of_critic,) = torch.autograd.grad(
+        losses.terms["critic"], learner.critic.model[0].weight, retain_graph=True
+    )
     losses.total.backward()
     assert torch.equal(learner.critic.model[0].weight.grad, of_critic)
 
@@ -95,7 +113,11 @@ def test_the_perceptual_distance_reads_vgg_weights(tmp_path):
     torch.manual_seed(0)
     with torch.device("meta"):
         shapes = {name: tensor.shape for name, tensor in vgg16(weights=None).state_dict().items()}
-    features = {name: torch.randn(shape) * 0.05 for name, shape in shapes.items() if name.startswith("features.")}
+    features = {
+        name: torch.randn(shape) * 0.05
+        for name, shape in shapes.items()
+        if name.startswith("features.")
+    }
     torch.save(features, tmp_path / "vgg16.pt")
     learner = picture_learner(perceptual=Perceptual(weight=1.0, vgg16=tmp_path / "vgg16.pt"))
     images = torch.rand(1, 3, 32, 32)

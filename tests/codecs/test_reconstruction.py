@@ -8,8 +8,8 @@ import torch
 
 from pipeline.codecs.quantisers import Codebook, perplexity
 from pipeline.codecs.reconstruction import judge_pictures, judge_reconstructions, judge_sound
-from pipeline.runtime import Mistake
-from tests.codecs.learners import sound_learner, sounds
+from pipeline.runtime.errors import UserError
+from tests.helpers.codec_learners import sound_learner, sounds
 
 
 def test_perplexity_counts_codes_in_effective_use():
@@ -41,7 +41,9 @@ def test_sound_is_judged_by_error_spectra_and_codes():
     assert figures["snr_db"] == pytest.approx(10 * math.log10(2), abs=0.1)
     assert figures["spectral_convergence"] == pytest.approx(math.sqrt(0.5), abs=0.03)
     assert (figures["used_codes"], figures["codes"]) == (2, 4)
-    assert figures["perplexity"] == pytest.approx(math.exp(-(0.25 * math.log(0.25) + 0.75 * math.log(0.75))))
+    assert figures["perplexity"] == pytest.approx(
+        math.exp(-(0.25 * math.log(0.25) + 0.75 * math.log(0.75)))
+    )
 
 
 def test_pictures_are_judged_by_error_and_codes():
@@ -57,6 +59,13 @@ def test_real_codecs_are_judged_row_by_row():
 
     codec = sound_learner().codec.eval()
     figures = judge_reconstructions(codec, Content(), range(20))
-    assert set(figures) >= {"mse", "snr_db", "spectral_convergence", "used_codes", "perplexity", "perplexity_share"}
-    with pytest.raises(Mistake, match="split is empty"):
+    assert set(figures) >= {
+        "mse",
+        "snr_db",
+        "spectral_convergence",
+        "used_codes",
+        "perplexity",
+        "perplexity_share",
+    }
+    with pytest.raises(UserError, match="split is empty"):
         judge_reconstructions(codec, Content(), [])

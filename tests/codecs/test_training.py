@@ -1,4 +1,6 @@
-"""Training a codec: it learns, resumes to the same bytes, and changes nothing but what it should."""
+"""Training a codec: it learns, resumes to the same bytes, and changes nothing but what it
+should.
+"""
 
 import math
 
@@ -7,13 +9,27 @@ import pytest
 import torch
 
 from pipeline.codecs.training import CodecTraining, train_codec
-from pipeline.runtime import Mistake
-from tests.codecs.learners import CRITIC, GUMBEL, picture_learner, pictures, sound_learner, sounds
+from pipeline.runtime.errors import UserError
+from tests.helpers.codec_learners import (
+    CRITIC,
+    GUMBEL,
+    picture_learner,
+    pictures,
+    sound_learner,
+    sounds,
+)
 
 SETTINGS = CodecTraining(
-    steps=7, batch_size=4, learning_rate=2e-3, final_learning_rate=1e-3, warmup_steps=2, betas=(0.9, 0.99), amp=False,
-    log_every=3, checkpoint_every=2,
-)  # fmt: skip
+    steps=7,
+    batch_size=4,
+    learning_rate=2e-3,
+    final_learning_rate=1e-3,
+    warmup_steps=2,
+    betas=(0.9, 0.99),
+    amp=False,
+    log_every=3,
+    checkpoint_every=2,
+)
 LEARNERS = {
     "sound": (sound_learner, sounds),
     "picture": (picture_learner, pictures),
@@ -85,21 +101,31 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
     with pytest.raises(Killed):
         train_codec(sound_learner(), dying(sounds, 4 + 5), SETTINGS, tmp_path, seed=0)
     other = SETTINGS.model_copy(update={"learning_rate": 1.0})
-    with pytest.raises(Mistake, match="other settings"):
+    with pytest.raises(UserError, match="other settings"):
         train_codec(sound_learner(), sounds, other, tmp_path, seed=0)
 
 
 def test_a_diverging_training_is_told(tmp_path):
-    with pytest.raises(Mistake, match="lower its learning_rate"):
-        train_codec(sound_learner(), lambda g, n: sounds(g, n) * math.nan, SETTINGS, tmp_path, seed=0)
+    with pytest.raises(UserError, match="lower its learning_rate"):
+        train_codec(
+            sound_learner(), lambda g, n: sounds(g, n) * math.nan, SETTINGS, tmp_path, seed=0
+        )
 
 
 def test_only_the_level_in_use_learns(tmp_path):
     learner = sound_learner()
     before = {name: tensor.clone() for name, tensor in learner.codec.state_dict().items()}
     train_codec(learner, sounds, SETTINGS, tmp_path, seed=0)
-    changed = {name for name, tensor in learner.codec.state_dict().items() if not torch.equal(tensor, before[name])}
-    mine = {name for name in before if name.startswith(("encoders.1.", "decoders.1.", "bottleneck.level_blocks.1."))}
+    changed = {
+        name
+        for name, tensor in learner.codec.state_dict().items()
+        if not torch.equal(tensor, before[name])
+    }
+    mine = {
+        name
+        for name in before
+        if name.startswith(("encoders.1.", "decoders.1.", "bottleneck.level_blocks.1."))
+    }
     assert changed == mine
 
 

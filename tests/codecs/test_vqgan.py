@@ -6,18 +6,30 @@ import torch
 from pipeline.codecs.used_codes import UsedCodes
 from pipeline.codecs.vqgan import F8_GUMBEL, F16, VQGAN, VQGANArchitecture
 from pipeline.codecs.vqgan_layers import Sizes
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 
 FIXTURES = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
-needs_fixtures = pytest.mark.skipif(not FIXTURES.exists(), reason="../shared/fixtures is not beside this checkout")
+needs_fixtures = pytest.mark.skipif(
+    not FIXTURES.exists(), reason="../shared/fixtures is not beside this checkout"
+)
 
 
 def small(quantiser="nearest", **changes):
     sizes = Sizes(
-        double_z=False, z_channels=6, resolution=16, in_channels=3, out_ch=3, ch=8, ch_mult=(1, 2), num_res_blocks=1,
-        attn_resolutions=(8,), dropout=0.0,
-    )  # fmt: skip
-    return VQGANArchitecture(quantiser=quantiser, embed_dim=6, n_embed=12, ddconfig=sizes.model_copy(update=changes))
+        double_z=False,
+        z_channels=6,
+        resolution=16,
+        in_channels=3,
+        out_ch=3,
+        ch=8,
+        ch_mult=(1, 2),
+        num_res_blocks=1,
+        attn_resolutions=(8,),
+        dropout=0.0,
+    )
+    return VQGANArchitecture(
+        quantiser=quantiser, embed_dim=6, n_embed=12, ddconfig=sizes.model_copy(update=changes)
+    )
 
 
 def made(quantiser="nearest", used_codes=None):
@@ -40,7 +52,12 @@ def published_table(mult, quantiser):
         table[f"{name}.weight"], table[f"{name}.bias"] = (o, i, k, k), (o,)
 
     def res(name, i, o):
-        gn(f"{name}.norm1", i), cv(f"{name}.conv1", o, i, 3), gn(f"{name}.norm2", o), cv(f"{name}.conv2", o, o, 3)
+        (
+            gn(f"{name}.norm1", i),
+            cv(f"{name}.conv1", o, i, 3),
+            gn(f"{name}.norm2", o),
+            cv(f"{name}.conv2", o, o, 3),
+        )
         if i != o:
             cv(f"{name}.nin_shortcut", o, i, 1)
 
@@ -60,8 +77,16 @@ def published_table(mult, quantiser):
         if level < n - 1:
             cv(f"encoder.down.{level}.downsample.conv", c, c, 3)
     for half in ("encoder", "decoder"):
-        res(f"{half}.mid.block_1", 512, 512), att(f"{half}.mid.attn_1", 512), res(f"{half}.mid.block_2", 512, 512)
-    gn("encoder.norm_out", 512), cv("encoder.conv_out", 256, 512, 3), cv("decoder.conv_in", 512, 256, 3)
+        (
+            res(f"{half}.mid.block_1", 512, 512),
+            att(f"{half}.mid.attn_1", 512),
+            res(f"{half}.mid.block_2", 512, 512),
+        )
+    (
+        gn("encoder.norm_out", 512),
+        cv("encoder.conv_out", 256, 512, 3),
+        cv("decoder.conv_in", 512, 256, 3),
+    )
     for level in reversed(range(n)):
         for block in range(3):
             res(f"decoder.up.{level}.block.{block}", c, widths[level])
@@ -85,9 +110,13 @@ def published_table(mult, quantiser):
     [(F8_GUMBEL, (1, 1, 2, 4), 301, 68_995_971), (F16, (1, 1, 2, 2, 4), 343, 76_073_859)],
     ids=["f8", "f16"],
 )
-def test_full_size_state_dicts_have_the_published_keys_and_shapes(architecture, mult, tensors, numbers):
+def test_full_size_state_dicts_have_the_published_keys_and_shapes(
+    architecture, mult, tensors, numbers
+):
     with torch.device("meta"):
-        own = {name: tuple(tensor.shape) for name, tensor in VQGAN(architecture).state_dict().items()}
+        own = {
+            name: tuple(tensor.shape) for name, tensor in VQGAN(architecture).state_dict().items()
+        }
     assert own == published_table(mult, architecture.quantiser)
     assert len(own) == tensors
     assert sum(torch.Size(shape).numel() for shape in own.values()) == numbers
@@ -102,7 +131,9 @@ def test_original_networks_are_matched(name):
     images = reference["images_uint8"].float() / 255
     torch.testing.assert_close(codec.latent(images), reference["latent"], rtol=0, atol=1e-4)
     assert torch.equal(codec.encode(images), reference["tokens"])
-    torch.testing.assert_close(codec.decode(reference["tokens"]), reference["decoded_clamped01"], rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        codec.decode(reference["tokens"]), reference["decoded_clamped01"], rtol=0, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("quantiser", ["nearest", "gumbel"])
@@ -110,11 +141,14 @@ def test_lightning_files_and_yaml_configs_are_read(tmp_path, quantiser):
     codec = made(quantiser)
     state = {**codec.state_dict(), "loss.perceptual_loss.lin0.weight": torch.ones(3)}
     torch.save({"state_dict": state, "epoch": 3, "callbacks": {}}, tmp_path / "last.ckpt")
-    sizes = "{double_z: False, z_channels: 6, resolution: 16, in_channels: 3, out_ch: 3, ch: 8, ch_mult: [1, 2],"
+    sizes = (
+        "{double_z: False, z_channels: 6, resolution: 16, in_channels: 3, out_ch: 3, ch: 8,"
+        " ch_mult: [1, 2],"
+    )
     (tmp_path / "model.yaml").write_text(
-        "model:\n  base_learning_rate: 4.5e-06\n  target: taming.models.vqgan.VQModel\n  params:\n    embed_dim: 6\n"
-        f"    n_embed: 12\n    ddconfig: {sizes} num_res_blocks: 1, attn_resolutions: [8], dropout: 0.0}}\n"
-        "    lossconfig: {target: x}\n"
+        "model:\n  base_learning_rate: 4.5e-06\n  target: taming.models.vqgan.VQModel\n  params:\n"
+        f"    embed_dim: 6\n    n_embed: 12\n    ddconfig: {sizes} num_res_blocks: 1,"
+        " attn_resolutions: [8], dropout: 0.0}\n    lossconfig: {target: x}\n"
     )
     loaded = VQGAN.load(tmp_path / "last.ckpt", config=tmp_path / "model.yaml")
     images = pictures(2, 3, 16, 16)
@@ -123,10 +157,14 @@ def test_lightning_files_and_yaml_configs_are_read(tmp_path, quantiser):
 
 def test_a_file_of_other_sizes_asks_for_its_yaml(tmp_path):
     torch.save(made().state_dict(), tmp_path / "x.pt")
-    with pytest.raises(Mistake, match=r"x.pt does not hold a VQ-GAN of these sizes.*give the yaml"):
+    with pytest.raises(
+        UserError, match=r"x.pt does not hold a VQ-GAN of these sizes.*give the yaml"
+    ):
         VQGAN.load(tmp_path / "x.pt")
-    with pytest.raises(Mistake, match="embed_dim is missing"):
-        VQGAN.load(tmp_path / "x.pt", config={"n_embed": 12, "ddconfig": small().ddconfig.model_dump()})
+    with pytest.raises(UserError, match="embed_dim is missing"):
+        VQGAN.load(
+            tmp_path / "x.pt", config={"n_embed": 12, "ddconfig": small().ddconfig.model_dump()}
+        )
 
 
 def test_images_come_back_as_images_and_oblong_ones_need_their_grid():
@@ -137,7 +175,7 @@ def test_images_come_back_as_images_and_oblong_ones_need_their_grid():
     assert output.shape == images.shape
     assert output.min() >= 0
     assert output.max() <= 1
-    with pytest.raises(Mistake, match=r"grid of 9 x 9"):
+    with pytest.raises(UserError, match=r"grid of 9 x 9"):
         codec.decode(tokens)
 
 
@@ -153,7 +191,9 @@ def test_a_batch_in_parts_equals_the_whole(monkeypatch):
     whole = codec.encode(images)
     monkeypatch.setattr("pipeline.codecs.vqgan.PIXELS_AT_ONCE", 600)
     assert torch.equal(codec.encode(images), whole)
-    torch.testing.assert_close(codec.decode(whole), torch.cat([codec.decode(row[None]) for row in whole]))
+    torch.testing.assert_close(
+        codec.decode(whole), torch.cat([codec.decode(row[None]) for row in whole])
+    )
 
 
 def test_gumbel_tokens_are_the_arg_max_and_drawn_only_when_asked():
@@ -161,11 +201,13 @@ def test_gumbel_tokens_are_the_arg_max_and_drawn_only_when_asked():
     latent = codec.latent(images)
     logits = codec.quantize.proj(latent)
     assert torch.equal(codec.encode(images), logits.argmax(1).flatten(1))
-    draws = torch.stack([codec.encode(images, torch.Generator().manual_seed(n))[0] for n in range(400)])
+    draws = torch.stack(
+        [codec.encode(images, torch.Generator().manual_seed(n))[0] for n in range(400)]
+    )
     assert torch.equal(draws[7], codec.encode(images, torch.Generator().manual_seed(7))[0])
     share = (draws == 3).float().mean()
     assert share == pytest.approx(float(logits.softmax(1)[0, 3].mean()), abs=0.01)
-    with pytest.raises(Mistake, match="Only a Gumbel"):
+    with pytest.raises(UserError, match="Only a Gumbel"):
         made().encode(images, torch.Generator())
 
 
@@ -174,7 +216,7 @@ def test_a_published_table_of_used_codes_goes_both_ways():
     assert used.full.tolist() == [0, 3, 5, 7]
     assert used.restrict(torch.tensor([[3, 4], [7, 0]])).tolist() == [[1, 0], [3, 0]]
     assert used.expand(torch.tensor([0, 1, 2, 3])).tolist() == [0, 3, 5, 7]
-    with pytest.raises(Mistake, match="without a gap"):
+    with pytest.raises(UserError, match="without a gap"):
         UsedCodes.from_table(torch.tensor([0, 2]))
 
 
@@ -207,7 +249,7 @@ def test_a_restricted_codec_speaks_restricted_codes(tmp_path):
     for given in (tmp_path / "table.pt", used.restricted):
         loaded = VQGAN.load(tmp_path / "vqgan.pt", config=config, used_codes=given)
         assert torch.equal(loaded.encode(images), used.restricted[tokens])
-    with pytest.raises(Mistake, match="for 3 codes; this VQ-GAN has 12"):
+    with pytest.raises(UserError, match="for 3 codes; this VQ-GAN has 12"):
         VQGAN.load(tmp_path / "vqgan.pt", config=config, used_codes=torch.tensor([0, 1, 2]))
 
 
@@ -222,12 +264,12 @@ def test_a_restricted_codec_speaks_restricted_codes(tmp_path):
     ],
 )
 def test_images_that_make_no_sense_are_refused(images, sentence):
-    with pytest.raises(Mistake, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         made().encode(images)
 
 
 def test_architectures_that_make_no_sense_are_refused():
-    with pytest.raises(Mistake, match="double_z"):
+    with pytest.raises(UserError, match="double_z"):
         VQGAN(small(double_z=True))
-    with pytest.raises(Mistake, match="embed_dim 6 equal to z_channels 8"):
+    with pytest.raises(UserError, match="embed_dim 6 equal to z_channels 8"):
         VQGAN(small("gumbel", z_channels=8))

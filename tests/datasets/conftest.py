@@ -1,4 +1,6 @@
-"""What tests of the real data sets share: the folder of real files, small videos, a web server on this machine."""
+"""What tests of the real data sets share: the folder of real files, small videos, a web server on
+this machine.
+"""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -27,7 +29,10 @@ def write_dance() -> Callable[[Path, float], None]:
 
     def write(path: Path, seconds: float) -> None:
         generator = np.random.default_rng(0)
-        frames = (generator.integers(0, 255, (32, 32, 3), dtype=np.uint8) for _ in range(round(seconds * 10)))
+        frames = (
+            generator.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+            for _ in range(round(seconds * 10))
+        )
         tone = 0.3 * np.sin(np.arange(round(seconds * 8000)) * 0.3).astype(np.float32)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_video(path, frames, 10, tone, 8000)
@@ -49,14 +54,20 @@ class RangeHandler(SimpleHTTPRequestHandler):
             self.send_error(404)
             return
         content = path.read_bytes()
-        start = int(self.headers["Range"].removeprefix("bytes=").rstrip("-")) if self.headers["Range"] else 0
+        start = (
+            int(self.headers["Range"].removeprefix("bytes=").rstrip("-"))
+            if self.headers["Range"]
+            else 0
+        )
         if start >= len(content):
             self.send_error(416)
             return
         self.send_response(206 if start else 200)
         self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.send_header("Content-Length", str(len(content) - start))
-        self.send_header("Content-Type", "text/html" if path.suffix == ".html" else "application/octet-stream")
+        self.send_header(
+            "Content-Type", "text/html" if path.suffix == ".html" else "application/octet-stream"
+        )
         self.end_headers()
         breaks_off = path.name in self.cut_short
         self.cut_short.discard(path.name)
@@ -65,7 +76,9 @@ class RangeHandler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def website(tmp_path: Path) -> Iterator[tuple[str, Path, set[str]]]:
-    """The address of a server, the folder it serves, and the names of files whose first transfer breaks off half-way."""
+    """The address of a server, the folder it serves, and the names of files whose first transfer
+    breaks off half-way.
+    """
     folder = tmp_path / "website"
     folder.mkdir()
     handler = type("Handler", (RangeHandler,), {"cut_short": set()})

@@ -12,10 +12,10 @@ from pipeline.datasets import aist, aist_download
 from pipeline.datasets.aist import Aist, parse_sequence
 from pipeline.datasets.listing import verify_listing
 from pipeline.datasets.segments import segment_name
-from pipeline.manifest import read_manifest
 from pipeline.media.audio import write_wav
-from pipeline.params import validate
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import validate
+from pipeline.storage.manifest import read_manifest
 
 MINIATURE = {
     "train": ["gWA_sBM_cAll_d26_mWA5_ch05", "gHO_sBM_cAll_d19_mHO1_ch03"],
@@ -26,16 +26,27 @@ MINIATURE = {
 
 def settings(root, **changes):
     content = {
-        "source": "local", "media_root": root / "videos", "annotations_root": root / "annotations", "accept_aist_terms": False,
-        "annotations": ["motions"], "motion": "motions", "clip_seconds": 2, "clips": "complete", "drop_ignored": False,
-    }  # fmt: skip
+        "source": "local",
+        "media_root": root / "videos",
+        "annotations_root": root / "annotations",
+        "accept_aist_terms": False,
+        "annotations": ["motions"],
+        "motion": "motions",
+        "clip_seconds": 2,
+        "clips": "complete",
+        "drop_ignored": False,
+    }
     return validate(Aist, content | changes, "aist.download")
 
 
 def write_motion(path, seconds):
     path.parent.mkdir(parents=True, exist_ok=True)
     frames = round(seconds * 60) - 1
-    motion = {"smpl_poses": np.zeros((frames, 72)), "smpl_trans": np.zeros((frames, 3)), "smpl_scaling": np.ones(1)}
+    motion = {
+        "smpl_poses": np.zeros((frames, 72)),
+        "smpl_trans": np.zeros((frames, 3)),
+        "smpl_scaling": np.ones(1),
+    }
     path.write_bytes(pickle.dumps(motion, protocol=2))
 
 
@@ -49,7 +60,9 @@ def originals(tmp_path_factory, write_dance):
         listing.write_text("\n".join(names) + "\n")
         for sequence in map(parse_sequence, names):
             write_dance(root / "videos" / f"{sequence.video}.mp4", sequence.seconds)
-            write_motion(root / "annotations" / "motions" / f"{sequence.name}.pkl", sequence.seconds)
+            write_motion(
+                root / "annotations" / "motions" / f"{sequence.name}.pkl", sequence.seconds
+            )
     (root / "annotations" / "ignore_list.txt").write_text(MINIATURE["train"][1] + "\n")
     return root
 
@@ -73,7 +86,9 @@ def test_a_miniature_in_the_original_layout(root, tmp_path):
     assert (clip.id, clip.start_s, clip.duration_s) == ("gWA_sBM_c01_d26_mWA5_ch05_seg2", 2.0, 2.0)
     assert (clip.song, clip.genre) == ("mWA5", "WA")
     assert manifest.file(clip).is_file()
-    assert (manifest.root / clip.pose_file).resolve() == (root / "annotations/motions/gWA_sBM_cAll_d26_mWA5_ch05.pkl").resolve()
+    assert (manifest.root / clip.pose_file).resolve() == (
+        root / "annotations/motions/gWA_sBM_cAll_d26_mWA5_ch05.pkl"
+    ).resolve()
     assert verify_listing(raw, root / "videos") == []
     before = (raw / "manifest.csv").read_bytes(), (raw / "listing.sha256").read_bytes()
     aist.prepare(settings(root), raw)
@@ -90,19 +105,27 @@ def test_a_media_root_that_is_a_link(root, tmp_path):
     assert all((manifest.root / clip.pose_file).is_file() for clip in manifest.clips)
 
 
-@pytest.mark.parametrize(("options", "counts"), [
-    ({"clip_seconds": 4}, {"train": 1 + 2, "val": 2, "test": 2}),
-    ({"clip_seconds": 6}, {"train": 2, "val": 1, "test": 1}),
-    ({"clip_seconds": 6, "clips": "authors"}, {"train": 1 + 2, "val": 2, "test": 2}),
-    ({"drop_ignored": True}, {"train": 3, "val": 4, "test": 4}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "counts"),
+    [
+        ({"clip_seconds": 4}, {"train": 1 + 2, "val": 2, "test": 2}),
+        ({"clip_seconds": 6}, {"train": 2, "val": 1, "test": 1}),
+        ({"clip_seconds": 6, "clips": "authors"}, {"train": 1 + 2, "val": 2, "test": 2}),
+        ({"drop_ignored": True}, {"train": 3, "val": 4, "test": 4}),
+    ],
+)
 def test_options(root, tmp_path, options, counts):
     aist.prepare(settings(root, **options), tmp_path / "raw")
-    assert Counter(clip.split for clip in read_manifest(tmp_path / "raw" / "manifest.csv").clips) == counts
+    assert (
+        Counter(clip.split for clip in read_manifest(tmp_path / "raw" / "manifest.csv").clips)
+        == counts
+    )
 
 
 def test_missing_short_and_damaged_videos_are_left_out_with_the_reason(root, tmp_path, write_dance):
-    first, second = (root / "videos" / f"{parse_sequence(name).video}.mp4" for name in MINIATURE["train"])
+    first, second = (
+        root / "videos" / f"{parse_sequence(name).video}.mp4" for name in MINIATURE["train"]
+    )
     first.unlink()
     write_dance(second, 5.0)
     test = root / "videos" / f"{parse_sequence(MINIATURE['test'][0]).video}.mp4"
@@ -113,7 +136,9 @@ def test_missing_short_and_damaged_videos_are_left_out_with_the_reason(root, tmp
     assert skipped[str(first)] == "is missing"
     assert "lasts 5.0" in skipped[str(second)]
     assert "truncated" in skipped[str(test)]
-    assert {clip.split for clip in read_manifest(tmp_path / "raw" / "manifest.csv").clips} == {"val"}
+    assert {clip.split for clip in read_manifest(tmp_path / "raw" / "manifest.csv").clips} == {
+        "val"
+    }
 
 
 def test_check_tells_counts_missing_and_damaged_files_and_changes_nothing(root):
@@ -163,7 +188,7 @@ def test_a_malicious_annotation_runs_nothing(root, tmp_path):
 def test_missing_parts_end_in_a_sentence(root, tmp_path, remove, sentence):
     target = root / remove
     target.unlink() if target.is_file() else target.rename(root / "elsewhere")
-    with pytest.raises(Mistake, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         aist.prepare(settings(root), tmp_path / "raw")
     assert sentence in aist.check(settings(root))[0]
 
@@ -178,9 +203,17 @@ def features(tmp_path):
                 name = segment_name(sequence.video, number)
                 for kind in ("motion_s2", "video_s2", "audio_s2"):
                     (folder / kind / split).mkdir(parents=True, exist_ok=True)
-                np.save(folder / "motion_s2" / split / f"{name}.npy", np.zeros((120, 219), np.float32))
-                np.save(folder / "video_s2" / split / f"{name}.npy", np.zeros((1, 2048), np.float32))
-                write_wav(folder / "audio_s2" / split / f"{name}.wav", np.full(2000, 0.1, np.float32), 1000)
+                np.save(
+                    folder / "motion_s2" / split / f"{name}.npy", np.zeros((120, 219), np.float32)
+                )
+                np.save(
+                    folder / "video_s2" / split / f"{name}.npy", np.zeros((1, 2048), np.float32)
+                )
+                write_wav(
+                    folder / "audio_s2" / split / f"{name}.wav",
+                    np.full(2000, 0.1, np.float32),
+                    1000,
+                )
     return folder
 
 
@@ -188,7 +221,9 @@ def test_the_authors_ready_features(features, tmp_path):
     config = settings(tmp_path, source="features", media_root=features)
     lost = features / "motion_s2" / "train" / "gHO_sBM_c01_d19_mHO1_ch03_seg2.npy"
     lost.unlink()
-    assert aist.prepare(config, tmp_path / "raw") == [("motion_s2/train/gHO_sBM_c01_d19_mHO1_ch03_seg2.npy", "is missing")]
+    assert aist.prepare(config, tmp_path / "raw") == [
+        ("motion_s2/train/gHO_sBM_c01_d19_mHO1_ch03_seg2.npy", "is missing")
+    ]
     manifest = read_manifest(tmp_path / "raw" / "manifest.csv", features)
     assert Counter(clip.split for clip in manifest.clips) == {"train": 3, "val": 2, "test": 2}
     clip = manifest.clips[0]
@@ -202,13 +237,17 @@ def test_the_authors_ready_features(features, tmp_path):
     assert "seg1.npy cannot be read (Object arrays cannot be loaded" in findings
 
 
-def test_official_addresses_are_asked_only_once_the_terms_are_accepted(root, tmp_path, monkeypatch, website):
+def test_official_addresses_are_asked_only_once_the_terms_are_accepted(
+    root, tmp_path, monkeypatch, website
+):
     address, folder, cut_short = website
-    monkeypatch.setattr("pipeline.download.time.sleep", lambda _: None)
+    monkeypatch.setattr("pipeline.storage.download.time.sleep", lambda _: None)
     monkeypatch.setattr(aist_download, "RELEASE", address)
     monkeypatch.setattr(aist_download, "VIDEO", f"{address}/videos")
     monkeypatch.setattr(aist_download, "IGNORE_LIST", (None, None))
-    monkeypatch.setattr(aist_download, "ANNOTATIONS", dict.fromkeys(aist_download.ANNOTATIONS, (None, None)))
+    monkeypatch.setattr(
+        aist_download, "ANNOTATIONS", dict.fromkeys(aist_download.ANNOTATIONS, (None, None))
+    )
     for kind in ("splits", "motions"):
         with zipfile.ZipFile(folder / f"{kind}.zip", "w") as archive:
             for file in (root / "annotations" / kind).iterdir():
@@ -218,7 +257,7 @@ def test_official_addresses_are_asked_only_once_the_terms_are_accepted(root, tmp
     cut_short.add(f"{parse_sequence(MINIATURE['val'][0]).video}.mp4")
     here = tmp_path / "here"
     config = settings(here, source="official", media_root=here / "media")
-    with pytest.raises(Mistake, match="accept_aist_terms"):
+    with pytest.raises(UserError, match="accept_aist_terms"):
         aist.prepare(config, tmp_path / "raw")
     assert not here.exists()
     accepted = settings(here, source="official", media_root=here / "media", accept_aist_terms=True)

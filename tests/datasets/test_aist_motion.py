@@ -1,13 +1,15 @@
-"""The 219 numbers a frame of two real AIST++ sequences, against their 3D keypoints, which come from other computations."""
+"""The 219 numbers a frame of two real AIST++ sequences, against their 3D keypoints, which come from
+other computations.
+"""
 
 import numpy as np
 import pytest
 
-from pipeline.conditions.pose_files import aist_keypoints2d, aist_smpl
 from pipeline.datasets import aist
-from pipeline.params import validate
-from pipeline.runtime import Mistake
-from pipeline.unpickle import load_pickle
+from pipeline.features.pose_files import aist_keypoints2d, aist_smpl
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import validate
+from pipeline.storage.unpickle import load_pickle
 
 SEQUENCES = ("gBR_sBM_cAll_d04_mBR2_ch08", "gBR_sBM_cAll_d06_mBR2_ch06")
 LEFT_HIP, RIGHT_HIP = 11, 12
@@ -30,7 +32,9 @@ def test_the_real_root_follows_the_middle_of_the_hips(sequence):
     assert root.shape == hips.shape == (576, 3)
     for axis in range(3):
         assert np.corrcoef(root[:, axis], hips[:, axis])[0, 1] > 0.97
-    assert (hips - root).std(axis=0).max() < 0.05 < np.ptp(root, axis=0).min()  # one body, one scale: a constant offset
+    assert (
+        (hips - root).std(axis=0).max() < 0.05 < np.ptp(root, axis=0).min()
+    )  # one body, one scale: a constant offset
 
 
 def test_the_real_root_rotation_turns_the_hips(sequence):
@@ -38,7 +42,9 @@ def test_the_real_root_rotation_turns_the_hips(sequence):
     across = keypoints[:, LEFT_HIP] - keypoints[:, RIGHT_HIP]
     across /= np.linalg.norm(across, axis=1, keepdims=True)
     root = rotations[:, 0]
-    by_columns, by_rows = (np.einsum("tc,tc->t", axis, across).mean() for axis in (root[:, :, 0], root[:, 0, :]))
+    by_columns, by_rows = (
+        np.einsum("tc,tc->t", axis, across).mean() for axis in (root[:, :, 0], root[:, 0, :])
+    )
     assert by_columns > 0.99
     assert by_rows < 0.5
 
@@ -73,18 +79,29 @@ def test_every_clip_of_a_real_sequence_has_its_motion(shared):
     clips = [aist_smpl(file, 60.0, start, 2.0).points for start in starts]
     assert [len(clip) for clip in clips] == [120] * 4
     np.testing.assert_allclose(np.concatenate(clips), whole[:480], atol=1e-6)
-    assert len(aist_smpl(file, 60.0, aist.clip_starts(dance.seconds, 6, "authors")[-1], 6.0).points) == 360
+    assert (
+        len(aist_smpl(file, 60.0, aist.clip_starts(dance.seconds, 6, "authors")[-1], 6.0).points)
+        == 360
+    )
 
 
 def test_the_real_annotations_without_a_validation_list_are_told(shared):
     content = {
-        "source": "local", "media_root": shared / "dance_videos", "annotations_root": shared / "aist_plusplus",
-        "accept_aist_terms": False, "annotations": ["motions"], "motion": "motions", "clip_seconds": 2, "clips": "complete",
+        "source": "local",
+        "media_root": shared / "dance_videos",
+        "annotations_root": shared / "aist_plusplus",
+        "accept_aist_terms": False,
+        "annotations": ["motions"],
+        "motion": "motions",
+        "clip_seconds": 2,
+        "clips": "complete",
         "drop_ignored": False,
-    }  # fmt: skip
+    }
     config = validate(aist.Aist, content, "aist.download")
     if (shared / "aist_plusplus" / "splits" / "crossmodal_val.txt").exists():
-        assert {split: len(members) for split, members in aist.sequences(config).items()} == aist.VIDEOS
+        assert {
+            split: len(members) for split, members in aist.sequences(config).items()
+        } == aist.VIDEOS
     else:
-        with pytest.raises(Mistake, match="crossmodal_val.txt does not exist"):
+        with pytest.raises(UserError, match="crossmodal_val.txt does not exist"):
             aist.sequences(config)

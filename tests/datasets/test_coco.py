@@ -8,14 +8,20 @@ import pytest
 from pipeline.datasets import coco
 from pipeline.datasets.captions import captions_of
 from pipeline.datasets.coco import Coco, read_annotations
-from pipeline.manifest import read_manifest
-from pipeline.params import validate
-from pipeline.runtime import Mistake
-from tests.datasets.pictures import splits_of
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import validate
+from pipeline.storage.manifest import read_manifest
+from tests.helpers.picture_files import splits_of
 
 
 def scenes(root, **changes):
-    content = {"source": "local", "media_root": root, "year": 2014, "validation_images": 0, "split_seed": 0}
+    content = {
+        "source": "local",
+        "media_root": root,
+        "year": 2014,
+        "validation_images": 0,
+        "split_seed": 0,
+    }
     return validate(Coco, content | changes, "coco.download")
 
 
@@ -35,7 +41,9 @@ def coco_root(shared, root, year):
         source = shared / ("mscoco_2014_view" if year == 2014 else "mscoco") / "annotations"
         (root / "annotations").mkdir(exist_ok=True)
         prefix = "" if year == 2014 else "mini_"
-        shutil.copy(source / f"{prefix}captions_{part}.json", root / "annotations" / f"captions_{part}.json")
+        shutil.copy(
+            source / f"{prefix}captions_{part}.json", root / "annotations" / f"captions_{part}.json"
+        )
         for picture in sorted((shared / "mscoco" / f"{split}2017").iterdir()):
             name = f"COCO_{part}_{picture.name}" if year == 2014 else picture.name
             (folder / name).symlink_to(picture)
@@ -49,7 +57,9 @@ def test_real_scenes_in_both_layouts(shared, tmp_path, year):
     assert splits_of(tmp_path / "raw") == {"train": 20, "val": 4, "test": 24}
     manifest = read_manifest(tmp_path / "raw" / "manifest.csv", config.media_root)
     clip = next(clip for clip in manifest.clips if clip.id.endswith("000000159269"))
-    assert "some outdoor tables sitting next to some umbrellas" in captions_of(clip, tmp_path / "raw")
+    assert "some outdoor tables sitting next to some umbrellas" in captions_of(
+        clip, tmp_path / "raw"
+    )
     assert all(len(captions_of(clip, tmp_path / "raw")) == 5 for clip in manifest.clips)
     assert len(coco.check(config)) == 2  # only the counts
 
@@ -60,7 +70,9 @@ def test_the_2014_view_as_it_is(shared, tmp_path):
     if first.stat().st_size > 200:
         assert coco.prepare(config, tmp_path) == []
         return
-    with pytest.raises(Mistake, match="COCO_train2014_000000030752.jpg is no picture"):  # links that a copy turned into text
+    with pytest.raises(
+        UserError, match="COCO_train2014_000000030752.jpg is no picture"
+    ):  # links that a copy turned into text
         coco.prepare(config, tmp_path)
 
 
@@ -77,14 +89,18 @@ def test_damaged_and_missing_scenes(shared, tmp_path):
     assert coco.prepare(scenes(root, year=2017), tmp_path / "raw") == [(str(lost), "is missing")]
     annotations = root / "annotations" / "captions_val2017.json"
     annotations.write_bytes(annotations.read_bytes()[:999])
-    with pytest.raises(Mistake, match="truncated or holds no COCO captions"):
+    with pytest.raises(UserError, match="truncated or holds no COCO captions"):
         coco.prepare(scenes(root, year=2017), tmp_path / "raw")
 
 
 def test_scenes_from_the_official_address(shared, tmp_path, website, monkeypatch):
     address, folder, _ = website
     built = coco_root(shared, tmp_path / "built", 2017)
-    parts = {"annotations/annotations_trainval2017": "annotations", "zips/train2017": "train2017", "zips/val2017": "val2017"}
+    parts = {
+        "annotations/annotations_trainval2017": "annotations",
+        "zips/train2017": "train2017",
+        "zips/val2017": "val2017",
+    }
     for part, inside in parts.items():
         (folder / part).parent.mkdir(exist_ok=True)
         with zipfile.ZipFile(folder / f"{part}.zip", "w") as archive:
@@ -99,7 +115,7 @@ def test_scenes_from_the_official_address(shared, tmp_path, website, monkeypatch
 
 
 def test_a_root_that_is_absent(tmp_path):
-    with pytest.raises(Mistake, match="download.media_root: .*nowhere does not exist"):
+    with pytest.raises(UserError, match="download.media_root: .*nowhere does not exist"):
         coco.prepare(scenes(tmp_path / "nowhere"), tmp_path / "raw")
     assert len(coco.check(scenes(tmp_path / "nowhere"))) == 1
     assert not (tmp_path / "nowhere").exists()

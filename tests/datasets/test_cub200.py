@@ -12,10 +12,10 @@ from pipeline.datasets import archives, cub200
 from pipeline.datasets.captions import captions_of, read_lines
 from pipeline.datasets.cub200 import Cub200, split_names
 from pipeline.datasets.listing import verify_listing
-from pipeline.manifest import read_manifest
-from pipeline.params import validate
-from pipeline.runtime import Mistake
-from tests.datasets.pictures import splits_of, write_picture
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import validate
+from pipeline.storage.manifest import read_manifest
+from tests.helpers.picture_files import splits_of, write_picture
 
 
 def birds(root, **changes):
@@ -27,7 +27,9 @@ def test_real_bird_split(shared):
     names = split_names(shared / "cub200" / "full_split")
     assert {split: len(listed) for split, listed in names.items()} == cub200.PICTURES
     lines = (shared / "cub200" / "CUB_200_2011" / "images.txt").read_text().splitlines()
-    assert sorted(names["train"] + names["test"]) == sorted(line.split()[1].removesuffix(".jpg") for line in lines)
+    assert sorted(names["train"] + names["test"]) == sorted(
+        line.split()[1].removesuffix(".jpg") for line in lines
+    )
     species = {split: {name.split("/")[0] for name in listed} for split, listed in names.items()}
     assert {split: len(found) for split, found in species.items()} == {"train": 150, "test": 50}
     assert not species["train"] & species["test"]
@@ -42,8 +44,13 @@ def test_real_birds_with_ten_captions_each(shared, tmp_path):
     assert {len(captions_of(clip, tmp_path)) for clip in manifest.clips} == {10}
     clip = next(clip for clip in manifest.clips if clip.id == "Black_Footed_Albatross_0089_796069")
     assert (clip.split, clip.label) == ("test", "001.Black_footed_Albatross")
-    assert captions_of(clip, tmp_path)[2] == "this is a brown bird with long wings and a large beak."
-    counts = ["train: 6 pictures, the complete set has 8,855.", "test: 3 pictures, the complete set has 2,933."]
+    assert (
+        captions_of(clip, tmp_path)[2] == "this is a brown bird with long wings and a large beak."
+    )
+    counts = [
+        "train: 6 pictures, the complete set has 8,855.",
+        "test: 3 pictures, the complete set has 2,933.",
+    ]
     assert cub200.check(config) == counts
     assert verify_listing(tmp_path, config.media_root) == []
 
@@ -51,8 +58,13 @@ def test_real_birds_with_ten_captions_each(shared, tmp_path):
 @pytest.fixture
 def bird_archives(tmp_path):
     """The birds as the web serves them: Caltech's archive, and AttnGAN's with another inside."""
-    plain = {"train": ["002.Laysan_Albatross/Laysan_Albatross_0002_1027", "002.Laysan_Albatross/Laysan_Albatross_0003_1033"],
-             "test": ["001.Black_footed_Albatross/Black_Footed_Albatross_0001_796111"]}  # fmt: skip
+    plain = {
+        "train": [
+            "002.Laysan_Albatross/Laysan_Albatross_0002_1027",
+            "002.Laysan_Albatross/Laysan_Albatross_0003_1033",
+        ],
+        "test": ["001.Black_footed_Albatross/Black_Footed_Albatross_0001_796111"],
+    }
     build, served = tmp_path / "build", tmp_path / "served"
     served.mkdir()
     for split, names in plain.items():
@@ -61,7 +73,9 @@ def bird_archives(tmp_path):
         for number, name in enumerate(names):
             write_picture(build / "CUB_200_2011" / "images" / f"{name}.jpg", number)
             (build / "text" / name).parent.mkdir(parents=True, exist_ok=True)
-            (build / "text" / f"{name}.txt").write_bytes(f"A Bird  number {number} caf\xe9\n\nit flies\n".encode("latin-1"))
+            (build / "text" / f"{name}.txt").write_bytes(
+                f"A Bird  number {number} caf\xe9\n\nit flies\n".encode("latin-1")
+            )
     with tarfile.open(served / "CUB_200_2011.tgz", "w:gz") as archive:
         archive.add(build / "CUB_200_2011", "CUB_200_2011")
     shutil.make_archive(str(build / "birds" / "text"), "zip", build, "text")
@@ -86,10 +100,12 @@ def test_birds_from_the_official_address(bird_archives, tmp_path, website, monke
     address, folder, _ = website
     (bird_archives / "CUB_200_2011.tgz").rename(folder / "CUB_200_2011.tgz")
     monkeypatch.setattr(cub200, "URL", f"{address}/CUB_200_2011.tgz")
-    with pytest.raises(Mistake, match="another or a damaged file"):
+    with pytest.raises(UserError, match="another or a damaged file"):
         cub200.prepare(birds(bird_archives, source="official"), tmp_path / "raw")
     assert not (bird_archives / "CUB_200_2011").exists()
-    monkeypatch.setattr(cub200, "MD5", archives.hashlib.md5((folder / "CUB_200_2011.tgz").read_bytes()).hexdigest())
+    monkeypatch.setattr(
+        cub200, "MD5", archives.hashlib.md5((folder / "CUB_200_2011.tgz").read_bytes()).hexdigest()
+    )
     assert cub200.prepare(birds(bird_archives, source="official"), tmp_path / "raw") == []
     assert splits_of(tmp_path / "raw") == {"train": 2, "test": 1}
 
@@ -112,7 +128,7 @@ def test_hostile_bird_pickles_are_refused(tmp_path, monkeypatch, content, senten
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "filenames.pickle").write_bytes(pickle.dumps(content))
-    with pytest.raises(Mistake, match=sentence):
+    with pytest.raises(UserError, match=sentence):
         split_names(tmp_path)
     assert sentence in cub200.check(birds(tmp_path))[0]
     assert not (tmp_path / "owned").exists()
@@ -136,11 +152,13 @@ def test_hostile_bird_archives_are_refused_and_write_nothing(tmp_path, name, sen
             archive.addfile(link)
     else:
         with zipfile.ZipFile(root / name, "w") as archive:
-            archive.writestr("../outside.txt" if name == "birds.zip" else "text/a.txt", "a bird\n" * 100)
+            archive.writestr(
+                "../outside.txt" if name == "birds.zip" else "text/a.txt", "a bird\n" * 100
+            )
     if name == "text.zip":
         (root / name).write_bytes((root / name).read_bytes()[:-30])
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(Mistake, match=f"{name}.*{sentence}"):
+    with pytest.raises(UserError, match=f"{name}.*{sentence}"):
         cub200.prepare(birds(root), tmp_path / "raw")
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -151,7 +169,7 @@ def test_captions_that_are_no_utf_8(tmp_path):
 
 
 def test_a_root_that_is_absent(tmp_path):
-    with pytest.raises(Mistake, match="download.media_root: .*nowhere does not exist"):
+    with pytest.raises(UserError, match="download.media_root: .*nowhere does not exist"):
         cub200.prepare(birds(tmp_path / "nowhere"), tmp_path / "raw")
     assert len(cub200.check(birds(tmp_path / "nowhere"))) == 1
     assert not (tmp_path / "nowhere").exists()

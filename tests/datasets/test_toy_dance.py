@@ -13,12 +13,14 @@ from pipeline.datasets.toy_dance.dancer import Noise, dance
 from pipeline.datasets.toy_dance.markers import COLOURS
 from pipeline.datasets.toy_dance.render import render
 from pipeline.datasets.toy_dance.songs import GENRES, SONGS_PER_GENRE, compose, split_songs, tempo
-from pipeline.manifest import read_manifest
 from pipeline.media.audio import read_audio
 from pipeline.media.video import read_frames, write_video
+from pipeline.storage.manifest import read_manifest
 
 RATE = 11025
-SMALL = ToyDance(train=18, val=2, test=10, clip_seconds=1, fps=20, size=96, sample_rate=RATE, noise=1.0, seed=5)
+SMALL = ToyDance(
+    train=18, val=2, test=10, clip_seconds=1, fps=20, size=96, sample_rate=RATE, noise=1.0, seed=5
+)
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +35,9 @@ def songs():
 
 @pytest.fixture(scope="module")
 def performances(songs):
-    """Of every genre, what the camera filmed, where the joints truly are, and the frames after compression."""
+    """Of every genre, what the camera filmed, where the joints truly are, and the frames after
+    compression.
+    """
     made = []
     for number, song in enumerate(songs.values()):
         rng = np.random.default_rng(number)
@@ -44,7 +48,14 @@ def performances(songs):
 def test_genres_and_tempi_follow_aist():
     assert GENRES == ("BR", "PO", "LO", "MH", "LH", "HO", "WA", "KR", "JS", "JB")
     assert [tempo("KR", digit) for digit in range(SONGS_PER_GENRE)] == [80, 90, 100, 110, 120, 130]
-    assert [tempo("HO", digit) for digit in range(SONGS_PER_GENRE)] == [110, 115, 120, 125, 130, 135]
+    assert [tempo("HO", digit) for digit in range(SONGS_PER_GENRE)] == [
+        110,
+        115,
+        120,
+        125,
+        130,
+        135,
+    ]
 
 
 def test_splits_share_no_song_and_hold_out_no_tempo():
@@ -78,8 +89,13 @@ def test_the_sound_starts_anew_at_the_hits(songs, genre):
     power = np.convolve(song.sound**2, np.ones(hop) / hop, "same")
     rise = np.maximum(np.diff(np.log(power[::hop] + 1e-4)), 0)
     loudest = max(strength for _, strength in song.hits)
-    beats = [4 * bar + beat for bar in range(8) for beat, strength in song.hits if strength == loudest]
-    at_hits = [rise[(int(beat * 60 / song.bpm * RATE / hop) + np.arange(-2, 3)) % len(rise)].max() for beat in beats]
+    beats = [
+        4 * bar + beat for bar in range(8) for beat, strength in song.hits if strength == loudest
+    ]
+    at_hits = [
+        rise[(int(beat * 60 / song.bpm * RATE / hop) + np.arange(-2, 3)) % len(rise)].max()
+        for beat in beats
+    ]
     assert np.median(at_hits) > 5 * rise.mean()
 
 
@@ -87,13 +103,27 @@ def test_bones_keep_their_length(songs):
     joints = dance(songs["KR"], 3.0, 4.0, 20, Noise.of_level(1), np.random.default_rng(0))
     assert joints.shape == (80, 17, 3)
     assert np.isfinite(joints).all()
-    for a, b in ((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16), (5, 6), (11, 12), (3, 4)):
+    for a, b in (
+        (5, 7),
+        (7, 9),
+        (6, 8),
+        (8, 10),
+        (11, 13),
+        (13, 15),
+        (12, 14),
+        (14, 16),
+        (5, 6),
+        (11, 12),
+        (3, 4),
+    ):
         length = np.linalg.norm(joints[:, a] - joints[:, b], axis=1)
         assert np.ptp(length) < 1e-6
 
 
 def beat_lock(songs, level: float, shuffle: bool) -> float:
-    """How sharply the dancers' brakings gather at one phase of the beat, 0..1, mean over genres; shuffled: at random starts."""
+    """How sharply the dancers' brakings gather at one phase of the beat, 0..1, mean over genres;
+    shuffled: at random starts.
+    """
     rng = np.random.default_rng(3)
     locks = []
     for song in songs.values():
@@ -111,7 +141,9 @@ def beat_lock(songs, level: float, shuffle: bool) -> float:
 
 
 def test_accents_fall_on_the_beat_but_not_perfectly(songs):
-    perfect, human, wild, shuffled = (beat_lock(songs, *case) for case in ((0, False), (1, False), (3, False), (1, True)))
+    perfect, human, wild, shuffled = (
+        beat_lock(songs, *case) for case in ((0, False), (1, False), (3, False), (1, True))
+    )
     assert human > 0.5 > shuffled + 0.15
     assert perfect > human > wild
 
@@ -122,7 +154,9 @@ def test_styles_tell_genres_apart(songs):
     def manner(song):
         joints = dance(song, rng.uniform(0, song.seconds), 3.0, 20, Noise.of_level(1), rng)
         speed = np.linalg.norm(np.diff(joints, axis=0), axis=2)
-        return np.concatenate([joints.mean(axis=0).ravel(), joints.std(axis=0).ravel(), 5 * speed.mean(axis=0)])
+        return np.concatenate(
+            [joints.mean(axis=0).ravel(), joints.std(axis=0).ravel(), 5 * speed.mean(axis=0)]
+        )
 
     seen = np.array([[manner(song) for _ in range(8)] for song in songs.values()])
     seen = (seen - seen.mean(axis=(0, 1))) / seen.std(axis=(0, 1))
@@ -176,12 +210,17 @@ def test_sound_and_pictures_stay_together(tmp_path, rate):
     light = np.array([frame.mean() for frame in read_frames(tmp_path / "clicks.mp4", 20, 0.0, 2.0)])
     for time_s in times:
         near = slice(int((time_s - 0.1) * rate), int((time_s + 0.1) * rate))
-        assert (near.start + np.argmax(sound[near] > 0.4 * sound[near].max())) / rate == pytest.approx(time_s, abs=0.01)
+        assert (
+            near.start + np.argmax(sound[near] > 0.4 * sound[near].max())
+        ) / rate == pytest.approx(time_s, abs=0.01)
     assert np.flatnonzero(light > 128).tolist() == [5, 18, 32]
 
 
 def digests(folder) -> dict[str, str]:
-    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.rglob("*.*")}
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in folder.rglob("*.*")
+    }
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
@@ -190,24 +229,39 @@ import pathlib
 from pipeline.datasets.toy_dance import ToyDance, prepare
 prepare(ToyDance(**{SMALL.model_dump()!r}), pathlib.Path({str(tmp_path / "killed")!r}))
 """
-    run = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": "."}, stderr=subprocess.DEVNULL)
+    run = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": "."},
+        stderr=subprocess.DEVNULL,
+    )
     scratch = tmp_path / "home" / "scratch"
     deadline = time.monotonic() + 120
-    while len(list(scratch.glob("*/[!.]*.mp4"))) < 5 and run.poll() is None and time.monotonic() < deadline:
+    while (
+        len(list(scratch.glob("*/[!.]*.mp4"))) < 5
+        and run.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.005)
     run.send_signal(signal.SIGKILL)
     assert run.wait() == -signal.SIGKILL
     kept = {file.name: file.stat().st_mtime_ns for file in scratch.glob("*/[!.]*.mp4")}
     assert 5 <= len(kept) < 30
     assert not (tmp_path / "killed" / "manifest.csv").exists()
-    kept_bytes = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in scratch.glob("*/[!.]*.mp4")}
+    kept_bytes = {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in scratch.glob("*/[!.]*.mp4")
+    }
 
     filmed = []
     with pytest.MonkeyPatch.context() as patch:
         from pipeline.datasets.toy_dance import dataset
 
         film = dataset.film
-        patch.setattr(dataset, "film", lambda config, take, *rest: (filmed.append(take.id), film(config, take, *rest)))
+        patch.setattr(
+            dataset,
+            "film",
+            lambda config, take, *rest: (filmed.append(take.id), film(config, take, *rest)),
+        )
         assert prepare(SMALL, tmp_path / "killed") == []
     assert len(filmed) == 30 - len(kept)
     assert not {f"{name}.mp4" for name in filmed} & set(kept)
@@ -228,6 +282,9 @@ prepare(ToyDance(**{SMALL.model_dump()!r}), pathlib.Path({str(tmp_path / "killed
 
 
 def test_another_seed_gives_other_dances(songs):
-    one, same, other = (dance(songs["PO"], 0.0, 1.0, 20, Noise.of_level(1), np.random.default_rng(seed)) for seed in (0, 0, 1))
+    one, same, other = (
+        dance(songs["PO"], 0.0, 1.0, 20, Noise.of_level(1), np.random.default_rng(seed))
+        for seed in (0, 0, 1)
+    )
     assert np.array_equal(one, same)
     assert np.abs(one - other).max() > 0.05

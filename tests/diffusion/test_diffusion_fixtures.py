@@ -6,9 +6,11 @@ import torch
 from pipeline.diffusion.losses import Targets, head_terms
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.diffusion.truncation import kept
-from tests.diffusion.diffusion_twins import FIXTURES
+from tests.helpers.diffusion_twins import FIXTURES
 
-pytestmark = pytest.mark.skipif(not FIXTURES.is_dir(), reason=f"the numeric fixtures are not at {FIXTURES}")
+pytestmark = pytest.mark.skipif(
+    not FIXTURES.is_dir(), reason=f"the numeric fixtures are not at {FIXTURES}"
+)
 
 
 @pytest.fixture(params=["music", "text", "class"])
@@ -44,7 +46,9 @@ def test_losses_of_the_negatives_through_the_fused_head(case):
     torch.nn.init.eye_(output.weight)
     nothing = torch.zeros(negatives.shape[:2])
     targets = Targets(negatives, nothing, nothing, torch.full((negatives.shape[1],), torch.inf))
-    terms = head_terms(fixture["log_p_x0"].transpose(1, 2), output, process, fixture["x_t"], t, targets, block=200)
+    terms = head_terms(
+        fixture["log_p_x0"].transpose(1, 2), output, process, fixture["x_t"], t, targets, block=200
+    )
     assert torch.allclose(terms.step, fixture["step_released"], rtol=1e-4)
     assert torch.allclose(terms.sample, fixture["sample"], rtol=1e-4)
     first = t == 1
@@ -53,4 +57,7 @@ def test_losses_of_the_negatives_through_the_fused_head(case):
 
 def test_truncation_keeps_the_same_codes(case):
     _, fixture, _ = case
-    assert torch.equal(kept(fixture["log_p_x0"].exp().transpose(1, 2), 0.86).transpose(1, 2), fixture["kept_after_truncation"])
+    assert torch.equal(
+        kept(fixture["log_p_x0"].exp().transpose(1, 2), 0.86).transpose(1, 2),
+        fixture["kept_after_truncation"],
+    )

@@ -5,7 +5,7 @@ import torch.distributed as dist
 from pipeline.diffusion.objective import Loss, Objective
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.diffusion.steps import ImportanceSteps, UniformSteps
-from tests.diffusion.diffusion_twins import TinyNetwork, bayes, between, noisy_schedule
+from tests.helpers.diffusion_twins import TinyNetwork, bayes, between, noisy_schedule
 
 
 def warm(n_steps, losses):
@@ -28,7 +28,9 @@ def test_importance_follows_the_published_rule():
     steps = warm(4, torch.tensor([9.0, 2.0, 3.0, 5.0]))
     settled = 1 - 0.9**60
     weights = torch.tensor([2.0, 2.0, 3.0, 5.0]).double() * settled**0.5 + 1e-4
-    assert steps.probabilities().tolist() == pytest.approx((weights / weights.sum()).tolist(), rel=1e-6)
+    assert steps.probabilities().tolist() == pytest.approx(
+        (weights / weights.sum()).tolist(), rel=1e-6
+    )
 
 
 def test_a_batch_that_repeats_a_step_counts_each_time_in_no_order():
@@ -61,10 +63,20 @@ def exact_bound(process, network, x_0):
         marginal = between(process, 0, t)[x_0]
         for x_t in range(process.n_codes + 1):
             state = torch.tensor([[x_t]])
-            p = network.output(network.features(state, torch.tensor([t]), condition))[0, 0].double().softmax(0)
-            true = bayes(process, torch.eye(process.n_codes, dtype=torch.float64)[x_0], x_t, t, t - 1)
+            p = (
+                network.output(network.features(state, torch.tensor([t]), condition))[0, 0]
+                .double()
+                .softmax(0)
+            )
+            true = bayes(
+                process, torch.eye(process.n_codes, dtype=torch.float64)[x_0], x_t, t, t - 1
+            )
             model = bayes(process, p, x_t, t, t - 1)
-            loss = -p[x_0].log() if t == 1 else torch.special.xlogy(true, true / model).nan_to_num().sum()
+            loss = (
+                -p[x_0].log()
+                if t == 1
+                else torch.special.xlogy(true, true / model).nan_to_num().sum()
+            )
             total += (marginal[x_t] * loss).item()
     return total
 
@@ -72,18 +84,27 @@ def exact_bound(process, network, x_0):
 @pytest.mark.parametrize("sampling", ["uniform", "importance"])
 def test_the_loss_is_an_unbiased_estimate_of_the_sum_over_t(sampling):
     process, network = MaskAndReplace(3, 5, noisy_schedule(5)), TinyNetwork(3, 5)
-    section = Loss(t_sampling=sampling, auxiliary_weight=0, auxiliary_direction="constant", null_probability=0)
+    section = Loss(
+        t_sampling=sampling, auxiliary_weight=0, auxiliary_direction="constant", null_probability=0
+    )
     objective = Objective(process, section, "vanilla").eval()
     if sampling == "importance":
         objective.steps = warm(5, torch.tensor([0.3, 0.4, 1.0, 0.2, 0.6]))
     expected = exact_bound(process, network, 1)
     draws = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        got = torch.stack([
-            objective(network, torch.ones(500, 1, dtype=torch.int64), {"c": torch.ones(500, 3)}, draws).main for _ in range(80)
-        ])
+        got = torch.stack(
+            [
+                objective(
+                    network, torch.ones(500, 1, dtype=torch.int64), {"c": torch.ones(500, 3)}, draws
+                ).main
+                for _ in range(80)
+            ]
+        )
     assert abs(got.mean().item() - expected) < 4 * got.std().item() / 80**0.5
-    assert got.std().item() / 80**0.5 < 0.02 * expected, "the test would notice a bias of a few per cent"
+    assert got.std().item() / 80**0.5 < 0.02 * expected, (
+        "the test would notice a bias of a few per cent"
+    )
 
 
 def test_ranks_share_their_statistics(monkeypatch):

@@ -5,14 +5,24 @@ import numpy as np
 import pytest
 import soundfile
 
-from pipeline.media.audio import is_silent, limit_peak, peak, read_audio, reduce_noise, rms_db, write_wav
+from pipeline.media.audio import (
+    is_silent,
+    limit_peak,
+    peak,
+    read_audio,
+    reduce_noise,
+    rms_db,
+    write_wav,
+)
 from pipeline.media.video import write_video
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 from tests.media.conftest import numbered, tone
 
 
 @pytest.mark.parametrize("sample_rate", [11_025, 22_050, 44_100])
-@pytest.mark.parametrize(("start_s", "duration_s"), [(0.0, 1.0), (0.7, 2.0), (2.5, 2.0), (1.0, 0.3337)])
+@pytest.mark.parametrize(
+    ("start_s", "duration_s"), [(0.0, 1.0), (0.7, 2.0), (2.5, 2.0), (1.0, 0.3337)]
+)
 def test_a_stretch_has_its_exact_length_and_place(tmp_path, sample_rate, start_s, duration_s):
     times = np.arange(round(4 * 48_000)) / 48_000
     sweep = 0.6 * np.sin(2 * np.pi * (200 + 100 * times) * times)
@@ -22,8 +32,14 @@ def test_a_stretch_has_its_exact_length_and_place(tmp_path, sample_rate, start_s
     expected = np.where(at < 4, 0.6 * np.sin(2 * np.pi * (200 + 100 * at) * at), 0)
     assert got.shape == expected.shape
     assert got.dtype == np.float32
-    inner = slice(50, -50) if start_s + duration_s < 4 else slice(50, round((4 - start_s) * sample_rate) - 50)
-    assert np.abs(got - expected)[inner].max() < 0.04  # half a sample of the file, at the sweep's highest pitch
+    inner = (
+        slice(50, -50)
+        if start_s + duration_s < 4
+        else slice(50, round((4 - start_s) * sample_rate) - 50)
+    )
+    assert (
+        np.abs(got - expected)[inner].max() < 0.04
+    )  # half a sample of the file, at the sweep's highest pitch
     assert np.abs(got[at > 4.01]).max(initial=0) < 1e-3
 
 
@@ -36,7 +52,9 @@ def test_a_stretch_of_a_lossy_track_equals_the_same_stretch_of_the_whole(tmp_pat
 
 def test_channels_are_averaged(tmp_path):
     left = tone(0.5)
-    soundfile.write(tmp_path / "s.wav", np.stack([left, np.zeros_like(left)], 1), 22_050, subtype="FLOAT")
+    soundfile.write(
+        tmp_path / "s.wav", np.stack([left, np.zeros_like(left)], 1), 22_050, subtype="FLOAT"
+    )
     np.testing.assert_allclose(read_audio(tmp_path / "s.wav", 22_050), left / 2, atol=1e-6)
 
 
@@ -46,7 +64,9 @@ def test_peaks_above_one_are_scaled_and_not_clipped(tmp_path):
     got = read_audio(tmp_path / "loud.wav", 22_050)
     np.testing.assert_allclose(got, loud / peak(loud), atol=1e-6)
     write_wav(tmp_path / "written.wav", loud, 22_050)
-    np.testing.assert_allclose(soundfile.read(tmp_path / "written.wav")[0], loud / peak(loud), atol=1e-4)
+    np.testing.assert_allclose(
+        soundfile.read(tmp_path / "written.wav")[0], loud / peak(loud), atol=1e-4
+    )
     np.testing.assert_array_equal(limit_peak(loud / 2), loud / 2)
 
 
@@ -72,11 +92,11 @@ def test_noise_reduction_keeps_length_and_takes_noise_away():
 def test_what_is_no_sound_is_one_sentence(tmp_path):
     write_video(tmp_path / "mute.mp4", numbered(5), 10)
     (tmp_path / "text.mp3").write_text("no music")
-    with pytest.raises(Mistake, match="mute.mp4 has no sound track"):
+    with pytest.raises(UserError, match="mute.mp4 has no sound track"):
         read_audio(tmp_path / "mute.mp4", 22_050)
-    with pytest.raises(Mistake, match="text.mp3 cannot be decoded"):
+    with pytest.raises(UserError, match="text.mp3 cannot be decoded"):
         read_audio(tmp_path / "text.mp3", 22_050)
-    with pytest.raises(Mistake, match="absent.wav does not exist"):
+    with pytest.raises(UserError, match="absent.wav does not exist"):
         read_audio(tmp_path / "absent.wav", 22_050)
 
 
@@ -88,7 +108,9 @@ def test_sound_that_begins_later_than_the_pictures_stays_in_step(tmp_path):
         for image in numbered(20):
             container.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(video.encode())
-        frame = av.AudioFrame.from_ndarray((tone(1.0, 8_000) * 32767).astype(np.int16)[None], format="s16", layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            (tone(1.0, 8_000) * 32767).astype(np.int16)[None], format="s16", layout="mono"
+        )
         frame.sample_rate, frame.pts = 8_000, 4_000
         container.mux(stream.encode(frame))
         container.mux(stream.encode())

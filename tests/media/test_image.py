@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pipeline.media.image import centre_crop, load_rgb, training_crop
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 
 RAMP = np.arange(256, dtype=np.uint8)[None].repeat(40, 0)
 
@@ -45,12 +45,14 @@ def test_exif_orientation(tmp_path, orientation):
 
 
 def test_broken_files_are_named(tmp_path):
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "whole.jpg")
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(
+        tmp_path / "whole.jpg"
+    )
     data = (tmp_path / "whole.jpg").read_bytes()
     (tmp_path / "half.jpg").write_bytes(data[: len(data) // 2])
     (tmp_path / "page.png").write_text("<html>")
     for name in ("half.jpg", "page.png", "absent.jpg"):
-        with pytest.raises(Mistake, match=name):
+        with pytest.raises(UserError, match=name):
             load_rgb(tmp_path / name)
 
 

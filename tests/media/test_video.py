@@ -1,4 +1,6 @@
-"""Frames come at the wanted rate, in step and upright, from every container; broken files are one sentence."""
+"""Frames come at the wanted rate, in step and upright, from every container; broken files are one
+sentence.
+"""
 
 from fractions import Fraction
 
@@ -9,7 +11,7 @@ import pytest
 
 from pipeline.media.audio import read_audio, rms_db
 from pipeline.media.video import mux_sound, probe, read_frames, write_clip, write_video
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 from tests.media.conftest import number_of, numbered, tone
 
 
@@ -30,7 +32,13 @@ def write(path, frames, rate, codec, times=None, rotation=None):
 
 @pytest.mark.parametrize(
     ("name", "codec"),
-    [("a.mp4", "libx264"), ("a.mov", "mpeg4"), ("a.avi", "mpeg4"), ("a.webm", "libvpx"), ("a.mkv", "libx264")],
+    [
+        ("a.mp4", "libx264"),
+        ("a.mov", "mpeg4"),
+        ("a.avi", "mpeg4"),
+        ("a.webm", "libvpx"),
+        ("a.mkv", "libx264"),
+    ],
 )
 def test_containers(tmp_path, name, codec):
     write(tmp_path / name, numbered(30), 15, codec)
@@ -46,7 +54,9 @@ def test_containers(tmp_path, name, codec):
 @pytest.mark.parametrize(("start_s", "duration_s"), [(0.0, 2.0), (0.55, 1.0), (1.2, 0.8)])
 def test_frames_are_the_nearest_in_time_and_exactly_as_many(tmp_path, fps, start_s, duration_s):
     write_video(tmp_path / "v.mp4", numbered(60), 30)
-    got = np.array([number_of(frame) for frame in read_frames(tmp_path / "v.mp4", fps, start_s, duration_s)])
+    got = np.array(
+        [number_of(frame) for frame in read_frames(tmp_path / "v.mp4", fps, start_s, duration_s)]
+    )
     assert len(got) == round(duration_s * fps)
     wanted = np.minimum((start_s + np.arange(len(got)) / fps) * 30, 59)
     assert np.abs(got - wanted).max() < 0.5 + 0.6
@@ -83,7 +93,7 @@ def test_scaling_by_the_short_side(tmp_path):
 def test_the_last_picture_stands_in_only_briefly(tmp_path):
     write_video(tmp_path / "v.mp4", numbered(20), 10)
     assert len(list(read_frames(tmp_path / "v.mp4", 10, 0.0, 2.2))) == 22
-    with pytest.raises(Mistake, match="v.mp4 ends at 2.00 s"):
+    with pytest.raises(UserError, match="v.mp4 ends at 2.00 s"):
         list(read_frames(tmp_path / "v.mp4", 10, 1.0, 2.0))
 
 
@@ -101,7 +111,7 @@ def test_truncated_files_are_named(tmp_path, kept):
     write_video(whole, rng.integers(0, 255, (40, 64, 64, 3), dtype=np.uint8), 10, tone(4.0), 22_050)
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * kept)])
-    with pytest.raises(Mistake, match="broken.mp4"):
+    with pytest.raises(UserError, match="broken.mp4"):
         probe(broken)
 
 
@@ -114,15 +124,15 @@ def test_a_file_cut_off_behind_its_header_is_named(tmp_path):
         container.mux(stream.encode())
     data = (tmp_path / "whole.mp4").read_bytes()
     (tmp_path / "broken.mp4").write_bytes(data[: len(data) // 2])
-    with pytest.raises(Mistake, match="broken.mp4"):
+    with pytest.raises(UserError, match="broken.mp4"):
         probe(tmp_path / "broken.mp4")
 
 
 def test_what_is_no_video_is_one_sentence(tmp_path):
     (tmp_path / "text.mp4").write_text("no film")
-    with pytest.raises(Mistake, match="text.mp4 cannot be decoded"):
+    with pytest.raises(UserError, match="text.mp4 cannot be decoded"):
         probe(tmp_path / "text.mp4")
-    with pytest.raises(Mistake, match="no frame"):
+    with pytest.raises(UserError, match="no frame"):
         write_video(tmp_path / "none.mp4", [], 10)
     assert not (tmp_path / "none.mp4").exists()
 
@@ -141,15 +151,24 @@ def test_new_sound_under_old_pictures(tmp_path):
     write(tmp_path / "turned.mp4", numbered(20), 10, "libx264", rotation=90)
     mux_sound(tmp_path / "turned.mp4", tmp_path / "new.mp4", tone(2.0, level=1.5), 22_050)
     before, after = probe(tmp_path / "turned.mp4"), probe(tmp_path / "new.mp4")
-    assert (after.width, after.height, after.n_frames, after.has_audio) == (before.width, before.height, 20, True)
+    assert (after.width, after.height, after.n_frames, after.has_audio) == (
+        before.width,
+        before.height,
+        20,
+        True,
+    )
     assert rms_db(read_audio(tmp_path / "new.mp4", 22_050)) == pytest.approx(-3, abs=1.5)
-    for old, new in zip(read_frames(tmp_path / "turned.mp4", 10), read_frames(tmp_path / "new.mp4", 10), strict=True):
+    for old, new in zip(
+        read_frames(tmp_path / "turned.mp4", 10), read_frames(tmp_path / "new.mp4", 10), strict=True
+    ):
         np.testing.assert_array_equal(old, new)
 
 
 def test_a_stretch_under_new_sound(tmp_path):
     write_video(tmp_path / "v.mp4", numbered(60), 30)
-    write_clip(tmp_path / "v.mp4", tmp_path / "clip.mp4", 0.5, 1.0, tone(1.0), 22_050, short_side=32)
+    write_clip(
+        tmp_path / "v.mp4", tmp_path / "clip.mp4", 0.5, 1.0, tone(1.0), 22_050, short_side=32
+    )
     info = probe(tmp_path / "clip.mp4")
     assert (info.height, info.n_frames, info.has_audio) == (32, 30, True)
     assert number_of(next(read_frames(tmp_path / "clip.mp4", 30))) == pytest.approx(15, abs=1.2)

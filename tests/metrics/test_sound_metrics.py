@@ -1,4 +1,6 @@
-"""Timing, alignment, distances, copying, bootstrap and controls against libraries, brute force and known answers."""
+"""Timing, alignment, distances, copying, bootstrap and controls against libraries, brute force and
+known answers.
+"""
 
 import mir_eval
 import numpy as np
@@ -14,7 +16,7 @@ from pipeline.metrics.beats import onset_envelope, onset_times
 from pipeline.metrics.bootstrap import draw_weights, interval, weighted_mean
 from pipeline.metrics.copying import nearest_training_item
 from pipeline.metrics.distances import frechet_audio_distance, kernel_audio_distance
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 
 RATE = 22050
 
@@ -29,7 +31,9 @@ def test_f_measures_are_mir_evals_at_70_ms():
     assert timing.onset_f_measure(reference, generated) == pytest.approx(
         100 * mir_eval.onset.f_measure(reference, generated, window=0.07)[0]
     )
-    assert timing.onset_f_measure(reference, generated) == pytest.approx(200 / 3)  # 80 ms is too late
+    assert timing.onset_f_measure(reference, generated) == pytest.approx(
+        200 / 3
+    )  # 80 ms is too late
     assert timing.beat_f_measure(reference, generated) == pytest.approx(200 / 3)
     assert timing.beat_f_measure(reference, reference) == 100  # `evaluate` would trim all of it
     assert mir_eval.beat.evaluate(reference, reference)["F-measure"] == 0
@@ -75,7 +79,9 @@ def test_alignment_tells_the_own_music_from_another(generator):
         beats = np.cumsum(generator.uniform(0.35, 0.75, 16))
         other = np.cumsum(generator.uniform(0.35, 0.75, 16))
         accents = kinematic_accents(stop_and_go(beats, 60, 6.0), 60)
-        own.append(alignment(accents, beats[(beats > accents[0] - 0.1) & (beats < accents[-1] + 0.1)]))
+        own.append(
+            alignment(accents, beats[(beats > accents[0] - 0.1) & (beats < accents[-1] + 0.1)])
+        )
         shuffled.append(alignment(accents, other[other < 6]))
     assert np.mean(own) > 90
     assert np.mean(own) > np.mean(shuffled) + 30
@@ -94,7 +100,9 @@ def test_alignment_cannot_be_bought_with_density():
 
 def test_fad_agrees_with_torchmetrics(generator):
     a, b = generator.normal(size=(200, 6)), generator.normal(0.4, 1.3, size=(150, 6))
-    mean, covariance = zip(*[(torch.tensor(x.mean(0)), torch.tensor(np.cov(x, rowvar=False))) for x in (a, b)])
+    mean, covariance = zip(
+        *[(torch.tensor(x.mean(0)), torch.tensor(np.cov(x, rowvar=False))) for x in (a, b)]
+    )
     expected = float(_compute_fid(mean[0], covariance[0], mean[1], covariance[1]))
     assert frechet_audio_distance(a, b) == pytest.approx(expected, rel=1e-6)
     assert frechet_audio_distance(a, a) == pytest.approx(0, abs=1e-6)
@@ -109,7 +117,9 @@ def test_kad_agrees_with_the_double_sum(generator):
     within_a = np.mean([k(x, y) for i, x in enumerate(a) for j, y in enumerate(a) if i != j])
     within_b = np.mean([k(x, y) for i, x in enumerate(b) for j, y in enumerate(b) if i != j])
     across = np.mean([k(x, y) for x in a for y in b])
-    assert kernel_audio_distance(a, b, bandwidth=1.5) == pytest.approx(100 * (within_a + within_b - 2 * across))
+    assert kernel_audio_distance(a, b, bandwidth=1.5) == pytest.approx(
+        100 * (within_a + within_b - 2 * across)
+    )
 
 
 def test_kad_is_unbiased_where_fad_is_not(generator):
@@ -153,33 +163,46 @@ def test_bootstrap_of_singletons_covers_like_the_normal_interval(generator):
     values = generator.normal(size=400)
     means = weighted_mean(values, draw_weights([str(i) for i in range(400)], 3000, generator))
     error = values.std() / np.sqrt(400)
-    assert interval(means) == pytest.approx((values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.2 * error)
+    assert interval(means) == pytest.approx(
+        (values.mean() - 1.96 * error, values.mean() + 1.96 * error), abs=0.2 * error
+    )
 
 
 def test_partners_are_of_other_songs(generator):
     songs = ["a"] * 5 + ["b", "c"]
     partners = controls.partners(songs, generator)
     assert all(songs[i] != songs[j] for i, j in enumerate(partners))
-    with pytest.raises(Mistake, match="two songs"):
+    with pytest.raises(UserError, match="two songs"):
         controls.partners(["a", "a"], generator)
 
 
 def test_nearest_condition_is_scale_free():
     training = np.array([[0.0, 0.0], [1.0, 1000.0], [2.0, 0.0]])
-    assert controls.nearest_condition(np.array([[1.9, 40.0], [1.0, 900.0]]), training).tolist() == [2, 1]
+    assert controls.nearest_condition(np.array([[1.9, 40.0], [1.0, 900.0]]), training).tolist() == [
+        2,
+        1,
+    ]
 
 
 def test_alignment_tells_the_toy_dancers_own_song_from_another():
-    """At the toy's frame rate and noise, the truth stands above other songs by several standard errors."""
+    """At the toy's frame rate and noise, the truth stands above other songs by several standard
+    errors.
+    """
     songs = {name: compose(*name, seed=0, sample_rate=RATE) for name in split_songs()["test"][:10]}
     generator = np.random.default_rng(0)
     accents, onsets = [], []
     for number in range(40):
         song = songs[list(songs)[number % len(songs)]]
         start = generator.uniform(0, 6)
-        accents.append(kinematic_accents(dance(song, start, 2.0, 20, Noise.of_level(1.0), generator)[..., :2], 20))
+        accents.append(
+            kinematic_accents(
+                dance(song, start, 2.0, 20, Noise.of_level(1.0), generator)[..., :2], 20
+            )
+        )
         sound = song.sound[round(start * RATE) :][: 2 * RATE]
         onsets.append(onset_times(onset_envelope(sound, RATE), "loris"))
     own = np.array([alignment(*pair) for pair in zip(accents, onsets)])
-    other = np.mean([[alignment(accents[i], onsets[(i + k) % 40]) for i in range(40)] for k in (1, 3, 4, 7)])
+    other = np.mean(
+        [[alignment(accents[i], onsets[(i + k) % 40]) for i in range(40)] for k in (1, 3, 4, 7)]
+    )
     assert np.nanmean(own) > other + 3 * np.nanstd(own) / np.sqrt(40)

@@ -1,12 +1,14 @@
-"""The presets name published weights: where they are not there, a stage says in a sentence how to get them."""
+"""The presets name published weights: where they are not there, a stage says in a sentence how to
+get them.
+"""
 
 from types import SimpleNamespace
 
 import pytest
 
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 from stages.judge import build_gallery
-from tests.miniatures.house import inside, preset, run_stages
+from tests.helpers.checkout import inside, preset, run_stages
 from tests.miniatures.sets import write_aist_videos, write_coco, write_cub200, write_imagenet
 
 
@@ -43,11 +45,13 @@ def test_what_is_missing_is_named(tmp_path, make, missing):
     section = {make.__name__: make(tmp_path / "media")}
     run_stages(tmp_path, ("download",), **section)
     for stage, name in missing.items():
-        with pytest.raises(Mistake, match=rf"The weights {name} \(.*run `cdcd weights get {name}`"):
+        with pytest.raises(
+            UserError, match=rf"The weights {name} \(.*run `cdcd weights get {name}`"
+        ):
             run_stages(tmp_path, (stage,), **section)
 
 
 def test_the_embedding_of_the_dance_judge_is_named(tmp_path):
     judge = SimpleNamespace(**preset("tiktok")["judge"])
-    with inside(tmp_path), pytest.raises(Mistake, match="run `cdcd weights get vggish`"):
+    with inside(tmp_path), pytest.raises(UserError, match="run `cdcd weights get vggish`"):
         build_gallery(tmp_path / "judge", judge, [], [], [], [], 22050)

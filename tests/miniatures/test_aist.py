@@ -1,8 +1,17 @@
 """AIST++ in small, from `download` to `evaluate`: from videos, and from the authors' features."""
 
-from pipeline.manifest import read_manifest
-from pipeline.store import Store
-from tests.miniatures.house import check, finished, jukebox, preset, run_stages, shrink, stand_in, without_published_weights
+from pipeline.storage.manifest import read_manifest
+from pipeline.storage.store import Store
+from tests.helpers.checkout import (
+    check,
+    finished,
+    jukebox,
+    preset,
+    run_stages,
+    shrink,
+    stand_in,
+    without_published_weights,
+)
 from tests.miniatures.sets import write_aist_features, write_aist_videos
 
 
@@ -15,12 +24,16 @@ def test_from_videos_without_published_weights(tmp_path):
     shrink(aist)
     run_stages(tmp_path, aist=aist)
     clips = read_manifest(tmp_path / "data" / "aist" / "raw" / "manifest.csv").clips
-    assert [clip.id for clip in clips if clip.split == "val"] == [f"gHO_sBM_c01_d20_mHO5_ch01_seg{k}" for k in (1, 2, 3)]
+    assert [clip.id for clip in clips if clip.split == "val"] == [
+        f"gHO_sBM_c01_d20_mHO5_ch01_seg{k}" for k in (1, 2, 3)
+    ]
     conditions = Store(tmp_path / "data" / "aist" / "conditions.h5", "conditions")
     assert conditions["motion"].shape == (18, 120, 219)
     assert conditions.provenance["extractor"] == "i3d train"
     finished(tmp_path, "aist", {"beats_coverage", "beats_hit", "beats_f1", "kad", "copied"})
-    assert {file.suffix for file in (tmp_path / "data" / "aist" / "samples" / "media").iterdir()} == {".wav", ".mp4"}
+    assert {
+        file.suffix for file in (tmp_path / "data" / "aist" / "samples" / "media").iterdir()
+    } == {".wav", ".mp4"}
     assert check(tmp_path, "aist") == [
         "train: 9 clips of 2 s, the complete set has 6,632.",
         "val: 3 clips of 2 s, the complete set has 86.",

@@ -3,10 +3,17 @@
 import pytest
 
 from pipeline.datasets.coco import PICTURES
-from pipeline.manifest import read_manifest
-from pipeline.store import Store
+from pipeline.storage.manifest import read_manifest
+from pipeline.storage.store import Store
 from tests.datasets.test_coco import coco_root
-from tests.miniatures.house import check, finished, preset, run_stages, shrink, without_published_weights
+from tests.helpers.checkout import (
+    check,
+    finished,
+    preset,
+    run_stages,
+    shrink,
+    without_published_weights,
+)
 from tests.miniatures.sets import write_coco
 
 
@@ -29,7 +36,9 @@ def test_without_published_weights(tmp_path, year):
 
 
 def test_real_scenes(shared, tmp_path):
-    coco = preset("coco", media_root=coco_root(shared, tmp_path / "coco", 2014), validation_images=4)
+    coco = preset(
+        "coco", media_root=coco_root(shared, tmp_path / "coco", 2014), validation_images=4
+    )
     without_published_weights(coco, "toy_shapes")
     shrink(coco)
     run_stages(tmp_path, coco=coco)

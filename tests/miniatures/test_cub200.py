@@ -1,18 +1,31 @@
-"""CUB-200 in small, from `download` to `evaluate`: with everything learned here, and with networks as published."""
+"""CUB-200 in small, from `download` to `evaluate`: with everything learned here, and with networks
+as published.
+"""
 
 import numpy as np
 import pytest
 import torch
 
 from pipeline.codecs.vqgan import VQGAN, VQGANArchitecture
-from pipeline.conditions.text import ClipText
 from pipeline.datasets.captions import captions_of
-from pipeline.manifest import read_manifest
-from pipeline.store import Store
-from tests.miniatures.house import check, finished, preset, run_stages, shrink, stand_in, without_published_weights
+from pipeline.features.text import ClipText
+from pipeline.storage.manifest import read_manifest
+from pipeline.storage.store import Store
+from tests.helpers.checkout import (
+    check,
+    finished,
+    preset,
+    run_stages,
+    shrink,
+    stand_in,
+    without_published_weights,
+)
 from tests.miniatures.sets import caption, write_cub200
 
-COUNTS = ["train: 6 pictures, the complete set has 8,855.", "test: 4 pictures, the complete set has 2,933."]
+COUNTS = [
+    "train: 6 pictures, the complete set has 8,855.",
+    "test: 4 pictures, the complete set has 2,933.",
+]
 
 
 @pytest.fixture
@@ -40,19 +53,27 @@ def test_real_birds(shared, tmp_path):
     without_published_weights(cub200, "toy_shapes")
     shrink(cub200)
     run_stages(tmp_path, cub200=cub200)
-    assert Store(tmp_path / "data" / "cub200" / "conditions.h5", "conditions")["text"].shape == (9, 10, 77)
+    assert Store(tmp_path / "data" / "cub200" / "conditions.h5", "conditions")["text"].shape == (
+        9,
+        10,
+        77,
+    )
     finished(tmp_path, "cub200", {"fid", "r_precision", "copied"})
 
 
 def test_with_networks_as_published(cub200, tmp_path):
-    """CLIP's text tower and the Gumbel VQ-GAN by their published names, random and narrow; the judge is trained here."""
+    """CLIP's text tower and the Gumbel VQ-GAN by their published names, random and narrow; the
+    judge is trained here.
+    """
     cub200["judge"] = preset("toy_shapes")["judge"]
     cub200["codec"]["image_size"] = 32
     shrink(cub200)
     tower = ClipText(width=64, layers=1)
     torch.nn.init.normal_(tower.positional_embedding, std=0.01)
     stand_in(tmp_path, "clip", tower.save)
-    stand_in(tmp_path, "vqgan_f8", lambda path: VQGAN(small_gumbel()).save(path, {"weights": "random"}))
+    stand_in(
+        tmp_path, "vqgan_f8", lambda path: VQGAN(small_gumbel()).save(path, {"weights": "random"})
+    )
     run_stages(tmp_path, cub200=cub200)
     conditions = Store(tmp_path / "data" / "cub200" / "conditions.h5", "conditions")
     assert conditions["clip_text"].shape == (10, 10, 77, 64)
@@ -63,6 +84,16 @@ def test_with_networks_as_published(cub200, tmp_path):
 
 def small_gumbel():
     """The published f8 VQ-GAN's kind, for 32 x 32 pixels."""
-    sizes = {"double_z": False, "z_channels": 16, "resolution": 32, "in_channels": 3, "out_ch": 3, "ch": 16,
-             "ch_mult": [1, 1, 1, 1], "num_res_blocks": 1, "attn_resolutions": [4], "dropout": 0.0}  # fmt: skip
+    sizes = {
+        "double_z": False,
+        "z_channels": 16,
+        "resolution": 32,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": 16,
+        "ch_mult": [1, 1, 1, 1],
+        "num_res_blocks": 1,
+        "attn_resolutions": [4],
+        "dropout": 0.0,
+    }
     return VQGANArchitecture(quantiser="gumbel", embed_dim=16, n_embed=32, ddconfig=sizes)

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torchvision.models import Inception3, resnet101
 
-from pipeline.manifest import read_manifest
 from pipeline.metrics.judges import load_judge
-from pipeline.runtime import read_json
-from pipeline.store import Store
-from pipeline.tensors import write_tensors
-from tests.miniatures.house import (
+from pipeline.runtime.files import read_json
+from pipeline.storage.manifest import read_manifest
+from pipeline.storage.store import Store
+from pipeline.storage.tensors import write_tensors
+from tests.helpers.checkout import (
     check,
     finished,
     inside,
@@ -51,7 +51,9 @@ def test_real_things(shared, tmp_path):
     shutil.copytree(shared / "imagenet", root)
     for number, folder in enumerate(sorted((root / "train").iterdir())[:8], start=1):
         (root / "val" / folder.name).mkdir(parents=True)
-        shutil.copy(next(folder.iterdir()), root / "val" / folder.name / f"ILSVRC2012_val_{number:08d}.JPEG")
+        shutil.copy(
+            next(folder.iterdir()), root / "val" / folder.name / f"ILSVRC2012_val_{number:08d}.JPEG"
+        )
     imagenet = preset("imagenet", media_root=root)
     without_published_weights(imagenet, "digits")
     shrink(imagenet)
@@ -60,9 +62,15 @@ def test_real_things(shared, tmp_path):
 
 
 def test_the_published_judges_know_the_classes_by_their_wordnet_numbers(imagenet, tmp_path):
-    stand_in(tmp_path, "resnet101", lambda path: write_tensors(path, resnet101(weights=None).state_dict(), {}))
+    stand_in(
+        tmp_path,
+        "resnet101",
+        lambda path: write_tensors(path, resnet101(weights=None).state_dict(), {}),
+    )
     inception = Inception3(num_classes=1008, aux_logits=False, init_weights=False)
-    stand_in(tmp_path, "inception_fid", lambda path: write_tensors(path, inception.state_dict(), {}))
+    stand_in(
+        tmp_path, "inception_fid", lambda path: write_tensors(path, inception.state_dict(), {})
+    )
     run_stages(tmp_path, ("download", "judge"), imagenet=imagenet)
     root = tmp_path / "data" / "imagenet"
     numbers = {wnid: number for number, wnid in enumerate(IMAGENET)}

@@ -1,4 +1,6 @@
-"""The published judges through stages judge, evaluate and report, on random weights in the published layouts."""
+"""The published judges through stages judge, evaluate and report, on random weights in the
+published layouts.
+"""
 
 import csv
 import warnings
@@ -15,12 +17,17 @@ from typer.testing import CliRunner
 from pipeline.datasets.imagenet import class_numbers
 from pipeline.metrics import clip_score
 from pipeline.metrics.fid import FidInception
-from pipeline.runtime import Mistake, read_json, sha256_file, write_json
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import read_json, sha256_file, write_json
 from stages.__main__ import app
-from tests.miniatures.house import inside, preset, run_stages, shrink
-from tests.test_stages import run
+from tests.helpers.checkout import inside, preset, run_stages, shrink
+from tests.stages.test_stages import run
 
-CLASSES = {"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"], "2": ["n01484850", "great_white_shark"]}
+CLASSES = {
+    "0": ["n01440764", "tench"],
+    "1": ["n01443537", "goldfish"],
+    "2": ["n01484850", "great_white_shark"],
+}
 
 
 def _paint(path, number):
@@ -40,7 +47,9 @@ def _write_clip(path):
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory):
-    """Captions judged by Inception and CLIP, ImageNet's classes by Inception and ResNet-101, all with random weights."""
+    """Captions judged by Inception and CLIP, ImageNet's classes by Inception and ResNet-101, all
+    with random weights.
+    """
     folder = tmp_path_factory.mktemp("house")
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -56,16 +65,29 @@ def house(tmp_path_factory):
         _paint(folder / "things" / split / label / f"{label}_{number}.JPEG", number)
     write_json(folder / "things" / "imagenet_class_index.json", CLASSES)
 
-    told = _section("image_folder", "toy_shapes", media_root=folder / "told", captions="captions.txt", val=0.1, test=0.4)
+    told = _section(
+        "image_folder",
+        "toy_shapes",
+        media_root=folder / "told",
+        captions="captions.txt",
+        val=0.1,
+        test=0.4,
+    )
     things = _section("imagenet", "digits", media_root=folder / "things")
     things["evaluate"]["references"] = ["train"]
-    published = {"kind": "published", "inception": str(folder / "inception.pth"), "clip": None, "resnet101": None}
+    published = {
+        "kind": "published",
+        "inception": str(folder / "inception.pth"),
+        "clip": None,
+        "resnet101": None,
+    }
     told["judge"] = {**published, "clip": str(folder / "ViT-B-32.pt")}
     things["judge"] = {**published, "resnet101": str(folder / "resnet101.pth")}
     whole = FidInception.forward
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clip_score, "VIT_B_32", digest)
-        # The network runs whole; of its 2048 features the first 16 are enough here, for each distance of all takes seconds.
+        # The network runs whole; of its 2048 features the first 16 are enough here, for each
+        # distance of all takes seconds.
         patch.setattr(FidInception, "forward", lambda self, images: whole(self, images)[:, :16])
         run_stages(folder, image_folder=told, imagenet=things)
         with inside(folder):
@@ -74,7 +96,9 @@ def house(tmp_path_factory):
 
 
 def _section(dataset, donor, **download):
-    """A data set with the task, and everything that is learned here, of an embedded one, and one set of samples."""
+    """A data set with the task, and everything that is learned here, of an embedded one, and one
+    set of samples.
+    """
     section = preset(dataset, **download)
     section |= {key: value for key, value in preset(donor).items() if key != "download"}
     shrink(section)
@@ -85,7 +109,10 @@ def _section(dataset, donor, **download):
 
 def _table(folder, dataset):
     with open(folder / "reports" / "metrics" / dataset / "table.csv", newline="") as handle:
-        return {(line["row"], line["metric"], line["protocol"]): float(line["mean"]) for line in csv.DictReader(handle)}
+        return {
+            (line["row"], line["metric"], line["protocol"]): float(line["mean"])
+            for line in csv.DictReader(handle)
+        }
 
 
 def test_captions_are_judged_by_clip_and_inception(house):
@@ -102,14 +129,26 @@ def test_captions_are_judged_by_clip_and_inception(house):
 def test_classes_are_judged_by_resnet_in_the_published_numbers(house):
     table = _table(house, "imagenet")
     for row in ("ground_truth", "reconstruction", "model"):
-        assert 0 <= table[row, "top1_accuracy", "resnet101"] <= table[row, "top5_accuracy", "resnet101"] <= 100
+        assert (
+            0
+            <= table[row, "top1_accuracy", "resnet101"]
+            <= table[row, "top5_accuracy", "resnet101"]
+            <= 100
+        )
     facts = read_json(house / "data" / "imagenet" / "judge" / "judge.json")
-    assert facts["classes"] == {"n01440764": 0, "n01443537": 1, "n01484850": 2} == class_numbers(house / "things")
+    assert (
+        facts["classes"]
+        == {"n01440764": 0, "n01443537": 1, "n01484850": 2}
+        == class_numbers(house / "things")
+    )
 
 
 def test_the_report_says_which_published_networks_judged(house):
     text = (house / "reports" / "README.md").read_text()
-    assert f"the FID Inception of 2015-12-05 (published; sha256 {sha256_file(house / 'inception.pth')[:8]})" in text
+    assert (
+        "the FID Inception of 2015-12-05 (published; sha256"
+        f" {sha256_file(house / 'inception.pth')[:8]})" in text
+    )
     assert "CLIP ViT-B/32 (published; sha256 " in text
     assert "torchvision's ResNet-101 (published; sha256 " in text
     assert 'captions behind the prefix "A photo depicts"' in text
@@ -123,9 +162,11 @@ def test_weights_that_changed_since_are_refused(house):
     kept = path.read_bytes()
     try:
         path.write_bytes(b"<html>moved</html>")
-        with pytest.raises(Mistake, match=r"resnet101\.pth is gone or changed since `cdcd judge` read it"):
+        with pytest.raises(
+            UserError, match=r"resnet101\.pth is gone or changed since `cdcd judge` read it"
+        ):
             CliRunner().invoke(app, ["evaluate", "imagenet"], catch_exceptions=False)
-        with pytest.raises(Mistake, match=r"resnet101\.pth"):
+        with pytest.raises(UserError, match=r"resnet101\.pth"):
             CliRunner().invoke(app, ["judge", "imagenet"], catch_exceptions=False)
     finally:
         path.write_bytes(kept)

@@ -1,4 +1,6 @@
-"""Real birds, scenes and things, grey ones and odd sizes among them, from `download` to the report."""
+"""Real birds, scenes and things, grey ones and odd sizes among them, from `download` to the
+report.
+"""
 
 import csv
 from pathlib import Path
@@ -6,18 +8,22 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pipeline.manifest import read_manifest
-from pipeline.runtime import read_json
-from tests.miniatures.house import inside, preset, run_stages, shrink, without_published_weights
-from tests.test_stages import run
+from pipeline.runtime.files import read_json
+from pipeline.storage.manifest import read_manifest
+from tests.helpers.checkout import inside, preset, run_stages, shrink, without_published_weights
+from tests.stages.test_stages import run
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-pytestmark = pytest.mark.skipif(not SHARED.exists(), reason=f"the real files are not beside the checkout ({SHARED})")
+pytestmark = pytest.mark.skipif(
+    not SHARED.exists(), reason=f"the real files are not beside the checkout ({SHARED})"
+)
 
 
 def _birds() -> dict:
     """Nine photographs of birds with ten captions each, as published."""
-    return _learned(preset("cub200", media_root=SHARED / "cub200" / "mini", validation_images=1), "toy_shapes")
+    return _learned(
+        preset("cub200", media_root=SHARED / "cub200" / "mini", validation_images=1), "toy_shapes"
+    )
 
 
 def _scenes(root: Path) -> dict:
@@ -26,12 +32,16 @@ def _scenes(root: Path) -> dict:
     told.mkdir(parents=True)
     for part in ("train2017", "val2017"):
         (root / part).symlink_to(real / part)
-        (told / f"captions_{part}.json").symlink_to(real / "annotations" / f"mini_captions_{part}.json")
+        (told / f"captions_{part}.json").symlink_to(
+            real / "annotations" / f"mini_captions_{part}.json"
+        )
     return _learned(preset("coco", media_root=root, year=2017, validation_images=4), "toy_shapes")
 
 
 def _things(root: Path) -> dict:
-    """Fifty things; there is one of each class, so the test split is the same pictures under other names."""
+    """Fifty things; there is one of each class, so the test split is the same pictures under other
+    names.
+    """
     root.mkdir()
     for name in ("train", "imagenet_class_index.json"):
         (root / name).symlink_to(SHARED / "imagenet" / name)
@@ -55,7 +65,11 @@ def house(tmp_path_factory):
     """A folder in which every stage of the four data sets has run once, and the report over all."""
     folder = tmp_path_factory.mktemp("house")
     crops = preset("image_folder", media_root=SHARED / "cub200" / "bbox_crops_227")
-    sections = {"cub200": _birds(), "coco": _scenes(folder / "scenes"), "imagenet": _things(folder / "things")}
+    sections = {
+        "cub200": _birds(),
+        "coco": _scenes(folder / "scenes"),
+        "imagenet": _things(folder / "things"),
+    }
     sections["image_folder"] = crops
     for section in sections.values():
         shrink(section)
@@ -79,8 +93,17 @@ def test_real_pictures_go_through_every_stage(house, dataset, counts, metric):
     manifest = read_manifest(house / "data" / dataset / "raw" / "manifest.csv")
     assert tuple(len(manifest.of(split)) for split in ("train", "val", "test")) == counts
     with open(house / "reports" / "metrics" / dataset / "table.csv", newline="") as handle:
-        lines = {(line["row"], line["metric"], line["protocol"]): line for line in csv.DictReader(handle)}
-    for row in ("ground_truth", "reconstruction", "model", "model_shuffled", "nearest_neighbour", "mean_image"):
+        lines = {
+            (line["row"], line["metric"], line["protocol"]): line for line in csv.DictReader(handle)
+        }
+    for row in (
+        "ground_truth",
+        "reconstruction",
+        "model",
+        "model_shuffled",
+        "nearest_neighbour",
+        "mean_image",
+    ):
         assert 0 <= float(lines[row, metric, "judge"]["mean"]) <= 100
         assert float(lines[row, "fid", "judge, train"]["mean"]) >= 0
     assert ("model", "fid", "judge, test") in lines
@@ -99,7 +122,10 @@ def test_the_report_names_judge_references_and_published_rows(house):
     text = (house / "reports" / "README.md").read_text()
     assert "judged by: an image-text matcher trained here on 20 real training pictures; " in text
     assert "judged by: a classifier trained here on 50 real training pictures; " in text
-    assert "6 pictures of each sampling seed with 24 real test pictures and, apart, with 20 real training pictures" in text
+    assert (
+        "6 pictures of each sampling seed with 24 real test pictures and, apart, with 20 real"
+        " training pictures" in text
+    )
     assert "| FID (judge trained here, to test) ↓ | FID (judge trained here, to train) ↓ |" in text
     assert "CDCD" in text
     assert "\n.\n" not in text

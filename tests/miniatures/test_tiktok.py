@@ -1,13 +1,27 @@
-"""TikTok Dance-Music in small, from `download` to `evaluate`: the authors' features, and one's own videos."""
+"""TikTok Dance-Music in small, from `download` to `evaluate`: the authors' features, and one's own
+videos.
+"""
 
 import shutil
 
-from pipeline.manifest import read_manifest
-from pipeline.store import Store
-from tests.miniatures.house import check, finished, jukebox, preset, run_stages, shrink, stand_in, without_published_weights
+from pipeline.storage.manifest import read_manifest
+from pipeline.storage.store import Store
+from tests.helpers.checkout import (
+    check,
+    finished,
+    jukebox,
+    preset,
+    run_stages,
+    shrink,
+    stand_in,
+    without_published_weights,
+)
 from tests.miniatures.sets import TIKTOK, write_tiktok
 
-COUNTS = ["train: {} clips, the complete set has 2,384.", "test: {} clips, the complete set has 307."]
+COUNTS = [
+    "train: {} clips, the complete set has 2,384.",
+    "test: {} clips, the complete set has 307.",
+]
 
 
 def tiktok_preset(root, **download):
@@ -16,7 +30,9 @@ def tiktok_preset(root, **download):
 
 
 def test_from_the_authors_features(tmp_path):
-    """No validation split, no genres, no I3D, no RAFT; the codec has its published name and layout."""
+    """No validation split, no genres, no I3D, no RAFT; the codec has its published name and
+    layout.
+    """
     write_tiktok(tmp_path / "tiktok", clips=2)
     tiktok = tiktok_preset(tmp_path / "tiktok")
     tiktok["judge"] = {"embedding": "mfcc", "weights": None}
@@ -34,14 +50,23 @@ def test_from_the_authors_features(tmp_path):
 
 
 def test_from_real_videos_with_poses_read_here(shared, tmp_path):
-    """Footage of a dancer under the set's names; MoveNet reads the poses, I3D is random, as there are no genres."""
+    """Footage of a dancer under the set's names; MoveNet reads the poses, I3D is random, as there
+    are no genres.
+    """
     root, movenet = tmp_path / "tiktok", shared / "weights" / "movenet_lightning_int8.tflite"
     write_tiktok(root, clips=1)
     for name in (name for names in TIKTOK.values() for name in names):
-        shutil.copy(shared / "dance_videos" / "in_the_wild" / "jacky_dance.mp4", root / f"{name}.mp4")
+        shutil.copy(
+            shared / "dance_videos" / "in_the_wild" / "jacky_dance.mp4", root / f"{name}.mp4"
+        )
     tiktok = tiktok_preset(root, source="videos")
     without_published_weights(tiktok, "toy_dance")
-    tiktok["extract"]["pose"] |= {"kind": "coco17", "source": "movenet", "weights": str(movenet), "file_fps": None}
+    tiktok["extract"]["pose"] |= {
+        "kind": "coco17",
+        "source": "movenet",
+        "weights": str(movenet),
+        "file_fps": None,
+    }
     tiktok["extract"]["visual"] = preset("toy_dance")["extract"]["visual"] | {"weights": "random"}
     tiktok["train"]["model"]["condition"]["pose"] = "coco17"
     shrink(tiktok)

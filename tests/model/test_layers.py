@@ -11,7 +11,7 @@ from pipeline.model.layers import (
     SelfAttention,
     SinusoidPositions,
 )
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 
 
 def slow_attention(query, key, value, heads):
@@ -30,13 +30,20 @@ def test_attention_equals_its_slow_twin_at_every_head_size(width, heads):
     query, key, value = attention.qkv(x).chunk(3, -1)
     expected = attention.proj(slow_attention(query, key, value, heads))
     assert torch.allclose(attention(x), expected, atol=1e-5)
-    gradients = [torch.autograd.grad(y.square().sum(), [x, *attention.parameters()]) for y in (attention(x), expected)]
+    gradients = [
+        torch.autograd.grad(y.square().sum(), [x, *attention.parameters()])
+        for y in (attention(x), expected)
+    ]
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(*gradients, strict=True))
 
 
 @pytest.mark.parametrize("length", [1, 2, 5])
 def test_cross_attention_equals_its_slow_twin_also_for_one_element(length):
-    attention, x, condition = CrossAttention(24, 2, 10), torch.randn(3, 7, 24), torch.randn(3, length, 10)
+    attention, x, condition = (
+        CrossAttention(24, 2, 10),
+        torch.randn(3, 7, 24),
+        torch.randn(3, length, 10),
+    )
     key, value = attention.kv(condition).chunk(2, -1)
     expected = attention.proj(slow_attention(attention.query(x), key, value, 2))
     context = attention.read(condition)
@@ -65,7 +72,7 @@ def test_convolutions_see_the_grid_row_by_row(grid):
     image = x.mT.reshape(2, 6, rows, columns).contiguous()
     expected = network.conv2(GELU2()(network.conv1(image))).flatten(2).mT
     assert torch.allclose(network(x), expected, atol=1e-5)
-    with pytest.raises(Mistake, match="do not fill"):
+    with pytest.raises(UserError, match="do not fill"):
         network(torch.randn(2, rows * columns - 1, 6))
 
 
@@ -73,7 +80,7 @@ def test_learned_positions_follow_the_tables_own_width():
     positions = LearnedPositions((4, 8), 3)
     expected = [positions.rows.weight[p // 8] + positions.columns.weight[p % 8] for p in range(16)]
     assert torch.equal(positions(16), torch.stack(expected))
-    with pytest.raises(Mistake, match="4 x 8 positions"):
+    with pytest.raises(UserError, match="4 x 8 positions"):
         positions(33)
 
 

@@ -1,10 +1,9 @@
 import pytest
 import torch
 
-from pipeline.conditions.fuse import DanceConfig
-from pipeline.conditions.positions import resample
-from pipeline.conditions.text_encoder import TextConfig
 from pipeline.model.denoiser import DenoiserConfig
+from pipeline.model.encoders.fuse import DanceConfig
+from pipeline.model.encoders.text import TextConfig
 from pipeline.model.network import (
     CaptionInputs,
     CaptionModel,
@@ -16,8 +15,9 @@ from pipeline.model.network import (
     load_model,
     save_model,
 )
-from pipeline.params import Section
-from pipeline.runtime import Mistake
+from pipeline.model.positions import resample
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import Section
 
 K, T, BATCH = 11, 9, 3
 DANCES = ["aligned", "temporal", "pooled"]
@@ -25,7 +25,14 @@ TASKS = [*DANCES, "genre", "text", "clip", "class"]
 
 
 def denoiser(**changes) -> DenoiserConfig:
-    settings = {"layers": 2, "width": 24, "heads": 2, "feed_forward": "linear", "factor": 2, "positions": "sinusoid"}
+    settings = {
+        "layers": 2,
+        "width": 24,
+        "heads": 2,
+        "feed_forward": "linear",
+        "factor": 2,
+        "positions": "sinusoid",
+    }
     return DenoiserConfig(**{**settings, "zero_init": False, **changes})
 
 
@@ -45,7 +52,11 @@ def settings(task: str, **changes) -> tuple[Section, Section, tuple[int, int]]:
                 (4, 4),
             )
         case "clip":
-            return CaptionModel(denoiser=images, text=None), CaptionInputs(vocabulary=None, clip_size=(7, 16)), (4, 4)
+            return (
+                CaptionModel(denoiser=images, text=None),
+                CaptionInputs(vocabulary=None, clip_size=(7, 16)),
+                (4, 4),
+            )
         case "class":
             return ClassModel(denoiser=images), ClassInputs(n_classes=5), (4, 4)
         case "genre":
@@ -79,7 +90,10 @@ def inputs_of(task: str, batch=BATCH, n_frames=15) -> dict[str, torch.Tensor]:
 
 def tokens(length=16, batch=BATCH):
     generator = torch.Generator().manual_seed(6)
-    return torch.randint(0, K + 1, (batch, length), generator=generator), torch.tensor([1, 5, T])[:batch]
+    return (
+        torch.randint(0, K + 1, (batch, length), generator=generator),
+        torch.tensor([1, 5, T])[:batch],
+    )
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -106,7 +120,9 @@ def test_features_of_some_positions_and_rows_are_those_of_all(task, prepare):
     every = network.features(x_t, t, condition)
     wanted = every[torch.arange(BATCH)[:, None], at]
     assert torch.allclose(network.features(x_t, t, condition, at), wanted, atol=1e-5)
-    assert torch.allclose(network.features(x_t[rows], t[rows], condition.rows(rows)), every[rows], atol=1e-5)
+    assert torch.allclose(
+        network.features(x_t[rows], t[rows], condition.rows(rows)), every[rows], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -116,21 +132,32 @@ def test_rows_repeat_side_by_side_prepared_or_not(task):
     rows, steps = x_t.repeat_interleave(3, 0).roll(1, 1), t.repeat_interleave(3)
     plain = network.features(rows, steps, condition.repeat(3))
     assert len(condition.repeat(3)) == 9
-    assert torch.allclose(plain, network.features(rows, steps, network.prepare(condition).repeat(3)), atol=1e-5)
+    assert torch.allclose(
+        plain, network.features(rows, steps, network.prepare(condition).repeat(3)), atol=1e-5
+    )
     one = network.encode({name: value[1:2] for name, value in inputs_of(task).items()})
-    assert torch.allclose(plain[3:6], network.features(rows[3:6], steps[3:6], one.repeat(3)), atol=1e-5)
+    assert torch.allclose(
+        plain[3:6], network.features(rows[3:6], steps[3:6], one.repeat(3)), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_the_null_forgets_the_condition_in_its_rows_alone(task):
     network, (x_t, t) = network_of(task), tokens()
     inputs = inputs_of(task)
-    other = {name: value.flip(0) if name != "text" else value.where(value != 900, 320) for name, value in inputs.items()}
+    other = {
+        name: value.flip(0) if name != "text" else value.where(value != 900, 320)
+        for name, value in inputs.items()
+    }
     mask = torch.tensor([True, False, False])
     with torch.no_grad():
         given = network.features(x_t, t, network.encode(inputs))
-        first, second = (network.features(x_t, t, network.encode(each).null(mask)) for each in (inputs, other))
-        prepared = network.features(x_t, t, network.prepare(network.prepare(network.encode(inputs)).null(mask)))
+        first, second = (
+            network.features(x_t, t, network.encode(each).null(mask)) for each in (inputs, other)
+        )
+        prepared = network.features(
+            x_t, t, network.prepare(network.prepare(network.encode(inputs)).null(mask))
+        )
     assert torch.allclose(first[0], second[0], atol=1e-6)
     assert not torch.allclose(first[0], given[0], atol=1e-4)
     assert torch.equal(first[1:], given[1:])
@@ -143,10 +170,18 @@ def test_every_trained_tensor_receives_gradient(task):
     network, (x_t, t) = network_of(task), tokens()
     condition = network.encode(inputs_of(task)).null(torch.tensor([False, True, False]))
     logits = network.output(network.features(x_t, t, condition))
-    logits.mul(torch.randn(logits.shape, generator=torch.Generator().manual_seed(8))).sum().backward()
+    logits.mul(
+        torch.randn(logits.shape, generator=torch.Generator().manual_seed(8))
+    ).sum().backward()
     trained = {name: tensor for name, tensor in network.named_parameters() if tensor.requires_grad}
-    assert [name for name, tensor in trained.items() if tensor.grad is None or not tensor.grad.abs().sum() > 0] == []
-    assert all(name in trained for name, _ in network.named_parameters() if name.startswith("encoder."))
+    assert [
+        name
+        for name, tensor in trained.items()
+        if tensor.grad is None or not tensor.grad.abs().sum() > 0
+    ] == []
+    assert all(
+        name in trained for name, _ in network.named_parameters() if name.startswith("encoder.")
+    )
     idle = {name.split(".")[3] for name, _ in network.named_parameters() if name not in trained}
     assert idle == ({"norm_cross", "cross"} if task == "pooled" else set())
 
@@ -158,7 +193,9 @@ def test_a_dance_run_backwards_changes_the_logits(condition):
     backwards = {**inputs, "motion": inputs["motion"].flip(1), "visual": inputs["visual"].flip(1)}
     still = {**inputs, "motion": inputs["motion"].clone(), "visual": inputs["visual"].clone()}
     with torch.no_grad():
-        forward, reverse, again = (network.features(x_t, t, network.encode(each)) for each in (inputs, backwards, still))
+        forward, reverse, again = (
+            network.features(x_t, t, network.encode(each)) for each in (inputs, backwards, still)
+        )
     assert torch.equal(forward, again)
     assert (network.output(forward) - network.output(reverse)).abs().mean() > 0.01
 
@@ -170,7 +207,10 @@ def test_an_aligned_condition_acts_where_it_happens():
     late[:, 54:, 0::3] += 0.5 * torch.rand(BATCH, 6, 17, generator=torch.Generator().manual_seed(1))
     x_t, t = torch.full((BATCH, 64), K), torch.full((BATCH,), T)
     with torch.no_grad():
-        before, after = (network.features(x_t, t, network.encode({**inputs, "motion": m})) for m in (inputs["motion"], late))
+        before, after = (
+            network.features(x_t, t, network.encode({**inputs, "motion": m}))
+            for m in (inputs["motion"], late)
+        )
     change = (after - before).abs().mean((0, 2))
     assert change[-8:].mean() > 3 * change[:32].mean()
 
@@ -193,14 +233,22 @@ def test_zero_init_makes_every_block_the_identity():
     assert torch.allclose(network.features(x_t, t, condition), d.norm(embedded), atol=1e-6)
     conv, (x_t, t) = network_of("class", zero_init=True), tokens()
     expected = conv.denoiser.norm(conv.denoiser.codes(x_t) + conv.denoiser.positions(16))
-    assert torch.allclose(conv.features(x_t, t, conv.encode(inputs_of("class"))), expected, atol=1e-6)
+    assert torch.allclose(
+        conv.features(x_t, t, conv.encode(inputs_of("class"))), expected, atol=1e-6
+    )
 
 
 def test_weights_come_from_the_seed_alone():
     state = torch.random.get_rng_state()
-    first, second, other = network_of("aligned"), network_of("aligned"), network_of("aligned", seed=1)
+    first, second, other = (
+        network_of("aligned"),
+        network_of("aligned"),
+        network_of("aligned", seed=1),
+    )
     assert torch.equal(state, torch.random.get_rng_state())
-    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True)
+    )
     assert not torch.equal(first.output.weight, other.output.weight)
 
 
@@ -214,15 +262,19 @@ def test_a_saved_model_comes_back_to_the_bit(task, tmp_path):
     pairs = zip(network.state_dict().items(), loaded.state_dict().items(), strict=True)
     assert all(a[0] == b[0] and torch.equal(a[1], b[1]) for a, b in pairs)
     with torch.no_grad():
-        features = [each.features(x_t, t, each.encode(inputs_of(task))) for each in (network, loaded)]
+        features = [
+            each.features(x_t, t, each.encode(inputs_of(task))) for each in (network, loaded)
+        ]
     assert torch.equal(*features)
     save_model(loaded, tmp_path / "again.safetensors", {"contrast": "vanilla"})
-    assert (tmp_path / "again.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
+    assert (tmp_path / "again.safetensors").read_bytes() == (
+        tmp_path / "model.safetensors"
+    ).read_bytes()
 
 
 def test_other_files_are_not_taken_for_models(tmp_path):
     torch.save({"weight": torch.ones(2)}, tmp_path / "other.pt")
-    with pytest.raises(Mistake, match="not a model trained here"):
+    with pytest.raises(UserError, match="not a model trained here"):
         load_model(tmp_path / "other.pt")
 
 
@@ -237,17 +289,35 @@ def test_other_files_are_not_taken_for_models(tmp_path):
     ],
 )
 def test_inputs_of_another_kind_are_refused(changes, sentence):
-    inputs = {name: value for name, value in {**inputs_of("genre"), **changes}.items() if value is not None}
-    with pytest.raises(Mistake, match=sentence):
+    inputs = {
+        name: value
+        for name, value in {**inputs_of("genre"), **changes}.items()
+        if value is not None
+    }
+    with pytest.raises(UserError, match=sentence):
         network_of("genre").encode(inputs)
 
 
 def test_settings_that_do_not_fit_the_data_are_refused():
     facts = DanceInputs(pose="smpl219", n_frames=15, visual_numbers=8, n_genres=10)
-    with pytest.raises(Mistake, match="coco17 poses, but the clips hold smpl219"):
-        build_network(DanceModel(denoiser=denoiser(), condition=dance()), facts, n_codes=K, grid=(1, 16), n_steps=T, seed=0)
-    with pytest.raises(Mistake, match="CLIP features"):
+    with pytest.raises(UserError, match="coco17 poses, but the clips hold smpl219"):
+        build_network(
+            DanceModel(denoiser=denoiser(), condition=dance()),
+            facts,
+            n_codes=K,
+            grid=(1, 16),
+            n_steps=T,
+            seed=0,
+        )
+    with pytest.raises(UserError, match="CLIP features"):
         facts = CaptionInputs(vocabulary=(1,), clip_size=None)
-        build_network(CaptionModel(denoiser=denoiser(), text=None), facts, n_codes=K, grid=(4, 4), n_steps=T, seed=0)
-    with pytest.raises(Mistake, match="5 heads"):
+        build_network(
+            CaptionModel(denoiser=denoiser(), text=None),
+            facts,
+            n_codes=K,
+            grid=(4, 4),
+            n_steps=T,
+            seed=0,
+        )
+    with pytest.raises(UserError, match="5 heads"):
         network_of("class", heads=5)

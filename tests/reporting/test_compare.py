@@ -9,10 +9,13 @@ from git import Repo as Git
 from pipeline.metrics.results import Evaluation, Result, read_results, write_evaluation
 from pipeline.reporting.comparison import write_comparison
 from pipeline.reporting.experiments import Run, collect, comparable, label, merge
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 
 PARAMS = "contrast: {}\ntoy: {{train: {{seed: 0, diffusion_steps: {}}}}}\n"
-LOCK = "stages: {{train@toy: {{params: {{params.yaml: {{contrast: {}, toy.train: {{seed: 0, diffusion_steps: {}}}}}}}}}}}\n"
+LOCK = (
+    "stages: {{train@toy: {{params: {{params.yaml: {{contrast: {}, toy.train: {{seed: 0,"
+    " diffusion_steps: {}}}}}}}}}}}\n"
+)
 
 
 def result(row, mean, metric="beats_f1", protocol="5hz"):
@@ -20,12 +23,19 @@ def result(row, mean, metric="beats_f1", protocol="5hz"):
 
 
 def run(name, values, mean, others="same", metronome=40.0):
-    return Run(name, values, others, [result("model", mean), result("model_shuffled", 20.0), result("metronome", metronome)])
+    return Run(
+        name,
+        values,
+        others,
+        [result("model", mean), result("model_shuffled", 20.0), result("metronome", metronome)],
+    )
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A DVC project with three finished experiments: two contrasts, and one that differs in T as well."""
+    """A DVC project with three finished experiments: two contrasts, and one that differs in T as
+    well.
+    """
     root = tmp_path_factory.mktemp("project")
     repository = Git.init(root)
     with repository.config_writer() as config:
@@ -34,7 +44,11 @@ def project(tmp_path_factory):
     (root / "params.yaml").write_text(PARAMS.format("vanilla", 40))
     repository.git.add(all=True)
     repository.index.commit("start")
-    experiments = [("other", "vanilla", 20, 52.0), ("plain", "vanilla", 40, 54.0), ("new", "step_intra", 40, 59.0)]
+    experiments = [
+        ("other", "vanilla", 20, 52.0),
+        ("plain", "vanilla", 40, 54.0),
+        ("new", "step_intra", 40, 59.0),
+    ]
     for name, contrast, steps, mean in experiments:
         (root / "params.yaml").write_text(PARAMS.format(contrast, steps))
         (root / "dvc.lock").write_text(LOCK.format(contrast, steps))
@@ -42,7 +56,9 @@ def project(tmp_path_factory):
         write_evaluation(Evaluation(results, [], {}), root / "reports" / "metrics" / "toy")
         repository.git.add(all=True)
         project.experiments.save(name=name)
-    (root / "params.yaml").write_text(PARAMS.format("sample_inter", 40))  # as in a queued run: not yet what was measured
+    (root / "params.yaml").write_text(
+        PARAMS.format("sample_inter", 40)
+    )  # as in a queued run: not yet what was measured
     repository.git.add(all=True)
     project.experiments.save(name="queued")
     project.close()
@@ -53,10 +69,14 @@ def test_experiments_of_a_project_become_a_table(project, monkeypatch):
     monkeypatch.chdir(project)
     runs = collect("toy", ["contrast"])
     assert {run.values for run in runs} == {("vanilla",), ("step_intra",)}
-    left_out = write_comparison(Path("reports/compare/toy"), "Table 6", "toy", ["contrast"], runs, "Table 6")
+    left_out = write_comparison(
+        Path("reports/compare/toy"), "Table 6", "toy", ["contrast"], runs, "Table 6"
+    )
     assert [run.name for run in left_out] == ["other"]
     text = Path("reports/compare/toy.md").read_text()
-    assert text.index("| vanilla | 54.0 ± 0.5 [53.0, 55.0]") < text.index("| step_intra | 59.0 ± 0.5 [58.0, 60.0]")
+    assert text.index("| vanilla | 54.0 ± 0.5 [53.0, 55.0]") < text.index(
+        "| step_intra | 59.0 ± 0.5 [58.0, 60.0]"
+    )
     assert text.index("| vanilla, shuffled conditions | 20.0") < text.index("| Metronome | 40.0")
     assert text.count("| Metronome ") == 1
     assert Path("reports/compare/toy.png").stat().st_size > 1000
@@ -67,7 +87,9 @@ def test_a_numeric_setting_is_drawn_as_a_curve(project, monkeypatch, tmp_path):
     monkeypatch.chdir(project)
     runs = collect("toy", ["train.diffusion_steps", "contrast"])
     assert {run.values for run in runs} == {(20, "vanilla"), (40, "vanilla"), (40, "step_intra")}
-    assert not write_comparison(tmp_path / "t", "Figure 4", "toy", ["train.diffusion_steps", "contrast"], runs, "Figure 4")
+    assert not write_comparison(
+        tmp_path / "t", "Figure 4", "toy", ["train.diffusion_steps", "contrast"], runs, "Figure 4"
+    )
     assert (tmp_path / "t.png").stat().st_size > 2000
 
 
@@ -83,17 +105,19 @@ def test_the_published_rows_of_other_data_stand_apart(project, monkeypatch, tmp_
 
 def test_what_cannot_be_compared_is_one_sentence(project, monkeypatch, tmp_path):
     monkeypatch.chdir(project)
-    with pytest.raises(Mistake, match="no key 'train.depth'"):
+    with pytest.raises(UserError, match="no key 'train.depth'"):
         collect("toy", ["train.depth"])
-    with pytest.raises(Mistake, match="No experiment has evaluated shapes"):
+    with pytest.raises(UserError, match="No experiment has evaluated shapes"):
         collect("shapes", ["contrast"])
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(Mistake, match="DVC project"):
+    with pytest.raises(UserError, match="DVC project"):
         collect("toy", ["contrast"])
 
 
 def test_repetitions_are_averaged_with_the_deviation_over_trainings():
-    results, labels = merge([run("a", ("vanilla",), 50.0), run("b", ("vanilla",), 54.0)], ["contrast"])
+    results, labels = merge(
+        [run("a", ("vanilla",), 50.0), run("b", ("vanilla",), 54.0)], ["contrast"]
+    )
     assert labels == {("vanilla",): "vanilla (2 trainings)"}
     model = next(r for r in results if r.row == "vanilla (2 trainings)")
     assert (model.mean, model.std) == pytest.approx((52.0, 8**0.5))
@@ -101,7 +125,9 @@ def test_repetitions_are_averaged_with_the_deviation_over_trainings():
 
 
 def test_controls_that_differ_are_shown_for_each_run():
-    results, _ = merge([run("a", (2,), 50.0), run("b", (4,), 60.0, metronome=30.0)], ["clip_seconds"])
+    results, _ = merge(
+        [run("a", (2,), 50.0), run("b", (4,), 60.0, metronome=30.0)], ["clip_seconds"]
+    )
     assert [r.row for r in results] == [
         "clip_seconds 2",
         "clip_seconds 4",
@@ -124,7 +150,11 @@ def test_only_what_differs_in_nothing_else_is_compared():
     [
         (["contrast"], ("step_intra",), "step_intra"),
         (["train.contrast.intra_weight"], (5e-05,), "intra_weight 5e-05"),
-        (["train.diffusion_steps", "sample.sampling.steps", "contrast"], (40, 40, "vanilla"), "diffusion_steps 40, vanilla"),
+        (
+            ["train.diffusion_steps", "sample.sampling.steps", "contrast"],
+            (40, 40, "vanilla"),
+            "diffusion_steps 40, vanilla",
+        ),
     ],
 )
 def test_labels(keys, values, words):

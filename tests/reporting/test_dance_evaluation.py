@@ -1,4 +1,6 @@
-"""The evaluation of a finished dance data set with a perfect model: every row where it must be, counts, spreads, files."""
+"""The evaluation of a finished dance data set with a perfect model: every row where it must be,
+counts, spreads, files.
+"""
 
 import csv
 import json
@@ -9,10 +11,17 @@ import pytest
 from pipeline.metrics.dance_rows import describe_clips, evaluate_dance
 from pipeline.metrics.results import read_results
 from pipeline.reporting.examples import spread
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 from tests.reporting.conftest import SETTINGS
 
-ROWS = {"ground_truth", "reconstruction", "model", "model_shuffled", "shuffled_pairs", "nearest_neighbour"}
+ROWS = {
+    "ground_truth",
+    "reconstruction",
+    "model",
+    "model_shuffled",
+    "shuffled_pairs",
+    "nearest_neighbour",
+}
 ROWS |= {"metronome", "silence", "noise"}
 
 
@@ -32,7 +41,9 @@ def test_every_row_and_protocol_is_there(table):
     [("beats_f1", "5hz"), ("alignment", "motion"), ("genre_accuracy", "mfcc"), ("onset_f", "70ms")],
 )
 def test_the_perfect_model_equals_the_truth_and_beats_its_shuffled_self(table, metric, protocol):
-    truth, model, shuffled = (table[row, metric, protocol] for row in ("ground_truth", "model", "model_shuffled"))
+    truth, model, shuffled = (
+        table[row, metric, protocol] for row in ("ground_truth", "model", "model_shuffled")
+    )
     assert model.mean == pytest.approx(truth.mean, abs=5)
     assert model.mean > shuffled.mean + 15
     assert model.low <= model.mean <= model.high
@@ -45,7 +56,9 @@ def test_controls_know_nothing(table):
     for row in ("silence", "noise", "metronome", "shuffled_pairs"):
         assert table[row, "beats_f1", "5hz"].mean < table["model", "beats_f1", "5hz"].mean - 15
     assert table["silence", "beats_f1", "5hz"].mean == 0
-    assert ("silence", "tempo_difference", "bpm") not in table or table["silence", "tempo_difference", "bpm"].n_clips == 0
+    assert ("silence", "tempo_difference", "bpm") not in table or table[
+        "silence", "tempo_difference", "bpm"
+    ].n_clips == 0
     assert table["metronome", "beats_hit", "d2m"].mean > 95
 
 
@@ -63,10 +76,18 @@ def test_the_files_hold_the_same_figures(evaluated, table):
         kept = table[result.row, result.metric, result.protocol]
         assert result.mean == pytest.approx(kept.mean, rel=1e-5, nan_ok=True)
     metrics = json.loads((folder / "metrics.json").read_text())
-    assert metrics["beats_f1_5hz"] == pytest.approx(table["model", "beats_f1", "5hz"].mean, abs=1e-5)
-    assert metrics["metronome/beats_hit_d2m"] == pytest.approx(table["metronome", "beats_hit", "d2m"].mean, abs=1e-5)
+    assert metrics["beats_f1_5hz"] == pytest.approx(
+        table["model", "beats_f1", "5hz"].mean, abs=1e-5
+    )
+    assert metrics["metronome/beats_hit_d2m"] == pytest.approx(
+        table["metronome", "beats_hit", "d2m"].mean, abs=1e-5
+    )
     with open(folder / "clips.csv", newline="") as handle:
-        lines = [line for line in csv.DictReader(handle) if (line["row"], line["metric"]) == ("model", "genre_accuracy")]
+        lines = [
+            line
+            for line in csv.DictReader(handle)
+            if (line["row"], line["metric"]) == ("model", "genre_accuracy")
+        ]
     assert len(lines) == 6
 
 
@@ -77,9 +98,9 @@ def test_an_evaluation_repeats_exactly(dance_data, evaluated):
 
 def test_a_damaged_table_is_refused(tmp_path):
     (tmp_path / "table.csv").write_text("row,metric\nmodel,f1\n")
-    with pytest.raises(Mistake, match="damaged"):
+    with pytest.raises(UserError, match="damaged"):
         read_results(tmp_path / "table.csv")
-    with pytest.raises(Mistake, match="evaluate"):
+    with pytest.raises(UserError, match="evaluate"):
         read_results(tmp_path / "none.csv")
 
 

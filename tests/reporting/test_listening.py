@@ -1,4 +1,6 @@
-"""The listening test: blinded, the same each time, usable in a browser; and the way of its answers into the tables."""
+"""The listening test: blinded, the same each time, usable in a browser; and the way of its answers
+into the tables.
+"""
 
 import json
 import math
@@ -10,9 +12,15 @@ from scipy.stats import sem
 from scipy.stats import t as student
 
 from pipeline.reporting.listening import gather, write_listening_test
-from pipeline.reporting.listening_results import opinion_scores, read_answers, read_key, read_mos, write_mos
+from pipeline.reporting.listening_results import (
+    opinion_scores,
+    read_answers,
+    read_key,
+    read_mos,
+    write_mos,
+)
 from pipeline.reporting.report import read_section
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 from tests.reporting.test_report import CHROMIUM, chromium
 
 SYSTEMS = ("ground_truth", "model", "model_shuffled")
@@ -36,7 +44,16 @@ def answers(folder, listener, rate):
     key = read_key(folder / "key.json")
     ratings = {code: rate(trial) for code, trial in key["trials"].items()}
     path = folder.parent / f"{listener}.json"
-    path.write_text(json.dumps({"format": key["format"], "study": key["study"], "listener": listener, "ratings": ratings}))
+    path.write_text(
+        json.dumps(
+            {
+                "format": key["format"],
+                "study": key["study"],
+                "listener": listener,
+                "ratings": ratings,
+            }
+        )
+    )
     return path
 
 
@@ -54,12 +71,16 @@ def test_every_item_meets_every_system_in_both_tests(study):
 
 def test_the_page_is_blind(study):
     text = (study / "index.html").read_text()
-    stripped = re.sub(r"<style>.*?</style>|data:[a-z]+/[a-z0-9]+;base64,[A-Za-z0-9+/=]+", "", text, flags=re.S)
+    stripped = re.sub(
+        r"<style>.*?</style>|data:[a-z]+/[a-z0-9]+;base64,[A-Za-z0-9+/=]+", "", text, flags=re.S
+    )
     for word in (*SYSTEMS, "attention", "expected", "break_", "shuffled_"):
         assert word not in stripped
     assert {path.name for path in study.iterdir()} == {"index.html", "key.json"}
     codes = [trial["code"] for trial in content(study)["trials"]]
-    assert codes != sorted(codes, key=lambda code: list(read_key(study / "key.json")["trials"]).index(code))
+    assert codes != sorted(
+        codes, key=lambda code: list(read_key(study / "key.json")["trials"]).index(code)
+    )
 
 
 def test_the_same_seed_gives_the_same_page(study, evaluated, tmp_path):
@@ -74,9 +95,9 @@ def test_several_runs_are_rated_under_their_labels(evaluated):
     folder = evaluated[1] / "examples" / "toy"
     names = {trial.system for trial in gather({"model": folder, "vanilla": folder}, SYSTEMS, 1)}
     assert names == {*SYSTEMS, "vanilla"}
-    with pytest.raises(Mistake, match="no sound of 'echo'"):
+    with pytest.raises(UserError, match="no sound of 'echo'"):
         gather({"model": folder}, ("echo",), 1)
-    with pytest.raises(Mistake, match="cdcd evaluate"):
+    with pytest.raises(UserError, match="cdcd evaluate"):
         gather({"model": folder / "nothing"}, SYSTEMS, 1)
 
 
@@ -90,10 +111,14 @@ def test_round_trip_from_answers_to_the_tables(study, evaluated, tmp_path):
     truth = table["mos_coherence", "ground_truth"]
     means = [4, 5, 5]
     half = student.ppf(0.975, 2) * sem(means)
-    assert (truth.mean, truth.low, truth.high) == pytest.approx((14 / 3, 14 / 3 - half, 14 / 3 + half))
+    assert (truth.mean, truth.low, truth.high) == pytest.approx(
+        (14 / 3, 14 / 3 - half, 14 / 3 + half)
+    )
     assert (truth.n_clips, truth.n_songs, truth.n_seeds) == (6, 2, 3)
     write_mos(tmp_path / "toy.csv", results)
-    assert [r.mean for r in read_mos(tmp_path / "toy.csv")] == pytest.approx([r.mean for r in results], rel=1e-5)
+    assert [r.mean for r in read_mos(tmp_path / "toy.csv")] == pytest.approx(
+        [r.mean for r in results], rel=1e-5
+    )
     section = read_section("toy", evaluated[1] / "metrics", evaluated[1] / "examples", tmp_path)
     paper_table = next(block for block in section.blocks if block.name == "beats_d2m")
     assert ("mos_coherence", "listeners") in paper_table.columns
@@ -107,9 +132,9 @@ def test_who_does_not_listen_is_left_out(study):
     results, failed = opinion_scores([read_answers(path, key) for path in (careless, careful)])
     assert failed == ["careless"]
     assert all(r.n_seeds == 1 and math.isnan(r.low) for r in results)
-    with pytest.raises(Mistake, match="passed"):
+    with pytest.raises(UserError, match="passed"):
         opinion_scores([read_answers(careless, key)])
-    with pytest.raises(Mistake, match="more than one file"):
+    with pytest.raises(UserError, match="more than one file"):
         opinion_scores([read_answers(careful, key)] * 2)
 
 
@@ -119,20 +144,26 @@ RATED_NINE = '{"format": "cdcd-listening-1", "study": "x", "listener": "a", "rat
 @pytest.mark.parametrize("text", ["", "[]", "{}", RATED_NINE])
 def test_what_is_no_answer_is_refused(study, tmp_path, text):
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(Mistake, match="a.json"):
+    with pytest.raises(UserError, match="a.json"):
         read_answers(tmp_path / "a.json", read_key(study / "key.json"))
 
 
 def test_answers_of_another_test_are_refused(study, tmp_path):
     path = tmp_path / "other.json"
-    path.write_text('{"format": "cdcd-listening-1", "study": "another", "listener": "a", "ratings": {}}')
-    with pytest.raises(Mistake, match="another listening test"):
+    path.write_text(
+        '{"format": "cdcd-listening-1", "study": "another", "listener": "a", "ratings": {}}'
+    )
+    with pytest.raises(UserError, match="another listening test"):
         read_answers(path, read_key(study / "key.json"))
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (apt-get install chromium)")
+@pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium on this machine (apt-get install chromium)"
+)
 def test_a_listener_can_finish_stop_and_go_on(study, tmp_path):
-    """A script plays the listener: rates half, comes back to the same page, rates the rest; the answers are then read."""
+    """A script plays the listener: rates half, comes back to the same page, rates the rest; the
+    answers are then read.
+    """
     robot = """<script>addEventListener("load", () => {
       const rateOne = () => {
         $("audio").dispatchEvent(new Event("ended"));
@@ -148,7 +179,8 @@ def test_a_listener_can_finish_stop_and_go_on(study, tmp_path):
       const sameOrder = order[0].code === first, parts = order.map(t => t.test).join(" ");
       while (current) rateOne();
       const ended = !$("end").hidden, file = answers();
-      document.body.dataset.end = JSON.stringify({ before, kept, resumed, sameOrder, ended, parts, file });
+      const seen = { before, kept, resumed, sameOrder, ended, parts, file };
+      document.body.dataset.end = JSON.stringify(seen);
     });</script>"""
     copy = tmp_path / "page.html"
     copy.write_text((study / "index.html").read_text().replace("</body>", robot + "</body>"))
@@ -156,7 +188,13 @@ def test_a_listener_can_finish_stop_and_go_on(study, tmp_path):
     found = re.search(r'data-end="(.*?)"', shown)
     assert found, "the listener's script did not finish"
     seen = json.loads(found[1].replace("&quot;", '"').replace("&amp;", "&"))
-    assert (seen["before"], seen["kept"], seen["resumed"], seen["sameOrder"], seen["ended"]) == (True, 7, 7, True, True)
+    assert (seen["before"], seen["kept"], seen["resumed"], seen["sameOrder"], seen["ended"]) == (
+        True,
+        7,
+        7,
+        True,
+        True,
+    )
     assert seen["parts"] == " ".join(["coherence"] * 6 + ["quality"] * 8)
     (tmp_path / "robot.json").write_text(seen["file"])
     answered = read_answers(tmp_path / "robot.json", read_key(study / "key.json"))
@@ -166,6 +204,6 @@ def test_a_listener_can_finish_stop_and_go_on(study, tmp_path):
 
 def test_the_test_needs_music(tmp_path):
     (tmp_path / "examples.json").write_text('{"task": "image", "items": []}')
-    with pytest.raises(Mistake, match="no dance examples"):
+    with pytest.raises(UserError, match="no dance examples"):
         gather({"model": tmp_path}, SYSTEMS, 1)
     shutil.rmtree(tmp_path)

@@ -1,4 +1,6 @@
-"""The report: tables that never mix protocols, published rows marked as such, a page that needs nothing else and renders."""
+"""The report: tables that never mix protocols, published rows marked as such, a page that needs
+nothing else and renders.
+"""
 
 import json
 import re
@@ -16,13 +18,27 @@ from pipeline.reporting.page import data_uri, write_page
 from pipeline.reporting.published import published
 from pipeline.reporting.report import read_section, write_tables_and_figures
 from pipeline.reporting.tables import blocks, cell, heading, legend, markdown
-from pipeline.runtime import Mistake
+from pipeline.runtime.errors import UserError
 
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (
+        path
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (path := shutil.which(name))
+    ),
+    None,
+)
 
 
 def result(row, metric, protocol, mean, **changes):
-    values = {"std": 0.5, "low": mean - 1, "high": mean + 1, "n_clips": 8, "n_songs": 4, "n_seeds": 3} | changes
+    values = {
+        "std": 0.5,
+        "low": mean - 1,
+        "high": mean + 1,
+        "n_clips": 8,
+        "n_songs": 4,
+        "n_seeds": 3,
+    } | changes
     return Result(row, metric, protocol, mean, **values)
 
 
@@ -41,15 +57,28 @@ PICTURES = [
 def report(evaluated):
     """The reports folder after `report` over the dance data set and a small picture data set."""
     _, reports = evaluated
-    judge = {"config": {"kind": "trained", "reads": "captions"}, "trained_on": 40, "held_out": {"test": {"r_precision": 80.0}}}
+    judge = {
+        "config": {"kind": "trained", "reads": "captions"},
+        "trained_on": 40,
+        "held_out": {"test": {"r_precision": 80.0}},
+    }
     judge["held_out"]["test"]["pictures"] = 8
-    remarks = {"contrast": "vanilla", "n_pictures": 8, "judge": judge, "fid_references": {"test": 8, "train": 40}}
+    remarks = {
+        "contrast": "vanilla",
+        "n_pictures": 8,
+        "judge": judge,
+        "fid_references": {"test": 8, "train": 40},
+    }
     write_evaluation(Evaluation(PICTURES, [], remarks), reports / "metrics" / "shapes")
     folder = reports / "examples" / "shapes"
     folder.mkdir(parents=True)
     Image.new("RGB", (16, 16), "red").save(folder / "a.png")
     caption = "a <b>red</b> square"
-    item = {"id": "a", "caption": caption, "images": [{"row": "model", "image": "a.png", "caption": caption}]}
+    item = {
+        "id": "a",
+        "caption": caption,
+        "images": [{"row": "model", "image": "a.png", "caption": caption}],
+    }
     (folder / "examples.json").write_text(json.dumps({"task": "image", "items": [item]}))
     places = [reports / name for name in ("metrics", "examples", "mos")]
     sections = [read_section(name, *places) for name in ("toy", "shapes")]
@@ -62,11 +91,18 @@ def test_no_table_holds_two_beat_protocols(evaluated):
     for block in blocks(evaluated[0].results):
         beats = {protocol for metric, protocol in block.columns if metric.startswith("beats")}
         assert len(beats) <= 1
-        assert set(block.columns) == {(r.metric, r.protocol) for _, cells in block.rows for r in cells.values()}
+        assert set(block.columns) == {
+            (r.metric, r.protocol) for _, cells in block.rows for r in cells.values()
+        }
 
 
 def test_every_result_stands_in_a_table(evaluated):
-    shown = {(row, *column) for block in blocks(evaluated[0].results) for row, cells in block.rows for column in cells}
+    shown = {
+        (row, *column)
+        for block in blocks(evaluated[0].results)
+        for row, cells in block.rows
+        for column in cells
+    }
     measured = {(r.row, r.metric, r.protocol) for r in evaluated[0].results if r.mean == r.mean}
     assert shown == measured
 
@@ -80,13 +116,22 @@ def test_picture_metrics_stand_together_in_words(report):
         ("copying", ["copied"]),
     ]
     headings = [heading(column) for column in found[2].columns]
-    assert headings == ["FID (judge trained here, to test) ↓", "FID (judge trained here, to train) ↓"]
+    assert headings == [
+        "FID (judge trained here, to test) ↓",
+        "FID (judge trained here, to train) ↓",
+    ]
     assert all(legend(block).count(".") >= 1 and legend(block)[0].isupper() for block in found)
     assert "8 / 3 |" in markdown(found[0])
     assert "pictures / seeds" in markdown(found[0])
     text = (report / "README.md").read_text()
-    assert "image-text matcher trained here on 40 real training pictures; R-precision 80.0 % on 8 real test pictures" in text
-    assert "8 pictures of each sampling seed with 8 real test pictures and, apart, with 40 real training pictures" in text
+    assert (
+        "image-text matcher trained here on 40 real training pictures; R-precision 80.0 % on 8 real"
+        " test pictures" in text
+    )
+    assert (
+        "8 pictures of each sampling seed with 8 real test pictures and, apart, with 40 real"
+        " training pictures" in text
+    )
 
 
 def test_a_table_of_which_nothing_is_known_has_no_legend():
@@ -97,20 +142,35 @@ def test_a_table_of_which_nothing_is_known_has_no_legend():
 @pytest.mark.parametrize(
     ("judge", "words"),
     [
-        ({"config": {"kind": "trained", "reads": "labels"}, "trained_on": 9, "held_out": {}}, "never tried on held-out ones"),
-        ({"config": {"kind": "published"}, "sha256": {"inception": "0123456789"}}, "(published; sha256 01234567)"),
+        (
+            {"config": {"kind": "trained", "reads": "labels"}, "trained_on": 9, "held_out": {}},
+            "never tried on held-out ones",
+        ),
+        (
+            {"config": {"kind": "published"}, "sha256": {"inception": "0123456789"}},
+            "(published; sha256 01234567)",
+        ),
     ],
 )
 def test_the_facts_name_the_judge(judge, words):
-    remarks = {"judge": judge, "n_pictures": 3, "fid_references": {"train": 9}, "clip_prefix": "A photo depicts"}
+    remarks = {
+        "judge": judge,
+        "n_pictures": 3,
+        "fid_references": {"train": 9},
+        "clip_prefix": "A photo depicts",
+    }
     stated = dict(facts(remarks))
     assert words in stated["judged by"]
-    assert stated["FID compares"] == "3 pictures of each sampling seed with 9 real training pictures"
+    assert (
+        stated["FID compares"] == "3 pictures of each sampling seed with 9 real training pictures"
+    )
     assert '"A photo depicts"' in stated["CLIPScore"]
 
 
 def test_unknown_metrics_get_a_table_of_their_protocol():
-    found = blocks([result("model", "loudness", "picture check", 40.0), result("model", "hue", "train", 3.0)])
+    found = blocks(
+        [result("model", "loudness", "picture check", 40.0), result("model", "hue", "train", 3.0)]
+    )
     assert [(block.name, block.columns) for block in found] == [
         ("picture_check", [("loudness", "picture check")]),
         ("train", [("hue", "train")]),
@@ -125,7 +185,12 @@ def test_a_cell_shows_only_what_is_known():
 
 def test_the_readme_states_settings_counts_and_controls(report):
     text = (report / "README.md").read_text()
-    facts = ("contrast: sample_inter", "genre given to the model: no", "the weights behind them: i3d train", "test songs: 3")
+    facts = (
+        "contrast: sample_inter",
+        "genre given to the model: no",
+        "the weights behind them: i3d train",
+        "test songs: 3",
+    )
     for words in (*facts, "Metronome"):
         assert words in text
     assert "| **" not in text
@@ -146,16 +211,22 @@ def test_published_figures_stay_apart(report):
 
 
 def test_an_evaluated_real_data_set_shows_its_published_rows(report):
-    write_evaluation(Evaluation([result("model", "beats_hit", "d2m", 70.0)], [], {}), report / "metrics" / "aist")
+    write_evaluation(
+        Evaluation([result("model", "beats_hit", "d2m", 70.0)], [], {}), report / "metrics" / "aist"
+    )
     out = report / "again"
     section = read_section("aist", report / "metrics", report / "examples", report / "mos")
     write_tables_and_figures([section], out)
     text = (out / "README.md").read_text()
-    assert text.index("70.0 ± 0.5") < text.index("Published, not measured here") < text.index("CDCD step_intra")
+    assert (
+        text.index("70.0 ± 0.5")
+        < text.index("Published, not measured here")
+        < text.index("CDCD step_intra")
+    )
 
 
 def test_a_data_set_without_results_is_one_sentence(report):
-    with pytest.raises(Mistake, match="cdcd evaluate nothing"):
+    with pytest.raises(UserError, match="cdcd evaluate nothing"):
         read_section("nothing", report / "metrics", report / "examples", report / "mos")
 
 
@@ -164,12 +235,24 @@ def test_figures_are_small_and_drawn(report):
         assert path.stat().st_size < 150_000
         assert len(set(Image.open(path).convert("RGB").resize((40, 40)).getdata())) > 5
     names = {path.name for path in (report / "figures").glob("*.png")}
-    assert {"toy_controls.png", "toy_examples.png", "toy_model.png", "shapes_controls.png", "shapes_examples.png"} <= names
+    assert {
+        "toy_controls.png",
+        "toy_examples.png",
+        "toy_model.png",
+        "shapes_controls.png",
+        "shapes_examples.png",
+    } <= names
 
 
 def test_the_report_repeats_exactly(report):
-    before = {path: path.read_bytes() for path in [report / "README.md", *(report / "figures").glob("toy_*.png")]}
-    sections = [read_section(name, report / "metrics", report / "examples", report / "mos") for name in ("toy", "shapes")]
+    before = {
+        path: path.read_bytes()
+        for path in [report / "README.md", *(report / "figures").glob("toy_*.png")]
+    }
+    sections = [
+        read_section(name, report / "metrics", report / "examples", report / "mos")
+        for name in ("toy", "shapes")
+    ]
     write_tables_and_figures(sections, report)
     assert all(path.read_bytes() == content for path, content in before.items())
 
@@ -203,7 +286,9 @@ def test_the_page_is_self_contained_and_accessible(report):
     assert not page.open
     assert all(source.startswith(("data:", "#")) for source in page.sources)
     assert dict(page.tags[0][1])["lang"] == "en"
-    assert any(attributes.get("name") == "viewport" for tag, attributes in page.tags if tag == "meta")
+    assert any(
+        attributes.get("name") == "viewport" for tag, attributes in page.tags if tag == "meta"
+    )
     for tag, attributes in page.tags:
         if tag == "img":
             assert attributes["alt"]
@@ -223,29 +308,42 @@ def test_captions_are_escaped(report):
 
 def test_only_media_go_into_a_page(tmp_path):
     (tmp_path / "x.exe").write_bytes(b"x")
-    with pytest.raises(Mistake, match="cannot be shown"):
+    with pytest.raises(UserError, match="cannot be shown"):
         data_uri(tmp_path / "x.exe")
-    with pytest.raises(Mistake, match="does not exist"):
+    with pytest.raises(UserError, match="does not exist"):
         data_uri(tmp_path / "x.png")
 
 
 def chromium(url, *options, profile):
-    command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
+    command = [
+        CHROMIUM,
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--hide-scrollbars",
+    ]
     command += [f"--user-data-dir={profile}", "--virtual-time-budget=4000", *options, url]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (apt-get install chromium)")
+@pytest.mark.skipif(
+    CHROMIUM is None, reason="no chromium on this machine (apt-get install chromium)"
+)
 def test_the_page_loads_its_media_in_chromium(report, tmp_path):
     probe = """<script>addEventListener("load", () => setTimeout(() => {
       const media = [...document.querySelectorAll("audio, video")];
       document.title = JSON.stringify({
-        ready: media.filter(m => m.readyState > 0 && m.duration > 1.5).length, failed: media.filter(m => m.error).length,
-        pictures: [...document.images].filter(i => i.naturalWidth > 0).length, all: document.images.length,
+        ready: media.filter(m => m.readyState > 0 && m.duration > 1.5).length,
+        failed: media.filter(m => m.error).length,
+        pictures: [...document.images].filter(i => i.naturalWidth > 0).length,
+        all: document.images.length,
         wide: document.documentElement.scrollWidth, window: innerWidth }); }, 2500));</script>"""
     copy = tmp_path / "page.html"
     copy.write_text((report / "index.html").read_text().replace("</body>", probe + "</body>"))
-    shown = chromium(copy.as_uri(), "--dump-dom", "--window-size=500,900", profile=tmp_path / "profile")
+    shown = chromium(
+        copy.as_uri(), "--dump-dom", "--window-size=500,900", profile=tmp_path / "profile"
+    )
     title = re.search(r"<title>(\{.*?\})</title>", shown)
     assert title, "the page's script did not finish"
     seen = {key: int(value) for key, value in re.findall(r'"(\w+)":(\d+)', title[1])}

@@ -1,20 +1,22 @@
-"""The training loop on small stores: it learns, and a resumed run is the uninterrupted one bit for bit."""
+"""The training loop on small stores: it learns, and a resumed run is the uninterrupted one bit for
+bit.
+"""
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline.conditions.inputs import condition_inputs
 from pipeline.diffusion.contrast import Contrast
 from pipeline.diffusion.objective import Loss
 from pipeline.model.denoiser import DenoiserConfig
 from pipeline.model.network import ClassInputs, ClassModel, build_network
 from pipeline.negatives import derangements
-from pipeline.runtime import Mistake
-from pipeline.store import Store, write_store
+from pipeline.runtime.errors import UserError
+from pipeline.storage.conditions import condition_inputs
+from pipeline.storage.store import Store, write_store
 from pipeline.training.batches import TrainingBatches, rows_at
 from pipeline.training.loop import Average, Train, train_network
-from pipeline.training.optimiser import Course, Optimiser, build_optimiser
+from pipeline.training.optimiser import LRSchedule, Optimiser, build_optimiser
 
 N, LENGTH, CODES = 12, 16, 8
 
@@ -25,7 +27,9 @@ def stores(tmp_path):
     labels = np.arange(N) % 2
     with write_store(tmp_path / "tokens.h5", "tokens", ids, {"n_codes": CODES}) as store:
         store.field("tokens", (LENGTH,), "uint16")
-        store.write("tokens", slice(None), (labels[:, None] * 3 + np.arange(LENGTH) % 3).astype(np.uint16))
+        store.write(
+            "tokens", slice(None), (labels[:, None] * 3 + np.arange(LENGTH) % 3).astype(np.uint16)
+        )
     with write_store(tmp_path / "conditions.h5", "conditions", ids, {"inputs": ["label"]}) as store:
         store.field("label", (), "int64")
         store.write("label", slice(None), labels)
@@ -39,29 +43,71 @@ def stores(tmp_path):
 
 
 def config(**changes) -> Train:
-    denoiser = DenoiserConfig(layers=1, width=32, heads=2, feed_forward="linear", factor=2, positions="learned", zero_init=True)
+    denoiser = DenoiserConfig(
+        layers=1,
+        width=32,
+        heads=2,
+        feed_forward="linear",
+        factor=2,
+        positions="learned",
+        zero_init=True,
+    )
     contrast = Contrast(
-        form="difference", chains="parallel", scale="mean", keep_positive=False, intra_weight=0.01, inter_weight=0.01,
-        direction="decreasing", temperature=1.0, negatives_per_step=2, contrastive_steps=None, cap=12.0,
-    )  # fmt: skip
+        form="difference",
+        chains="parallel",
+        scale="mean",
+        keep_positive=False,
+        intra_weight=0.01,
+        inter_weight=0.01,
+        direction="decreasing",
+        temperature=1.0,
+        negatives_per_step=2,
+        contrastive_steps=None,
+        cap=12.0,
+    )
     optimiser = Optimiser(
-        lr=5e-3, betas=(0.9, 0.96), weight_decay=0.01, warmup_steps=3, warmup_from=1e-4, schedule="cosine",
-        plateau_patience=5, clip_norm=1.0,
-    )  # fmt: skip
+        lr=5e-3,
+        betas=(0.9, 0.96),
+        weight_decay=0.01,
+        warmup_steps=3,
+        warmup_from=1e-4,
+        schedule="cosine",
+        plateau_patience=5,
+        clip_norm=1.0,
+    )
     settings = {
-        "seed": 1, "init": None, "steps": 12, "batch_size": 4, "diffusion_steps": 10, "bf16": False,
+        "seed": 1,
+        "init": None,
+        "steps": 12,
+        "batch_size": 4,
+        "diffusion_steps": 10,
+        "bf16": False,
         "model": ClassModel(denoiser=denoiser),
-        "loss": Loss(t_sampling="importance", auxiliary_weight=0.01, auxiliary_direction="decreasing", null_probability=0.1),
-        "contrast": contrast, "optimiser": optimiser, "average": Average(decay=0.9, every=1), "log_every": 4,
-        "bound_every": 4, "validate_every": 4, "validation_batches": 1, "checkpoint_every": 5, "workers": 0,
-    }  # fmt: skip
+        "loss": Loss(
+            t_sampling="importance",
+            auxiliary_weight=0.01,
+            auxiliary_direction="decreasing",
+            null_probability=0.1,
+        ),
+        "contrast": contrast,
+        "optimiser": optimiser,
+        "average": Average(decay=0.9, every=1),
+        "log_every": 4,
+        "bound_every": 4,
+        "validate_every": 4,
+        "validation_batches": 1,
+        "checkpoint_every": 5,
+        "workers": 0,
+    }
     return Train[ClassModel](**{**settings, **changes})
 
 
 def run(stores, folder, settings, setting="step_intra"):
     tokens, conditions, negatives = stores
     kinds = () if setting == "vanilla" else (setting.split("_")[1],)
-    training = TrainingBatches(tokens, conditions, negatives, tokens.ids, kinds, settings.batch_size, settings.seed)
+    training = TrainingBatches(
+        tokens, conditions, negatives, tokens.ids, kinds, settings.batch_size, settings.seed
+    )
     validation = TrainingBatches(tokens, conditions, None, tokens.ids[:4], (), 4, 0)
     network = build_network(
         settings.model,
@@ -72,11 +118,15 @@ def run(stores, folder, settings, setting="step_intra"):
         seed=settings.seed,
     )
     folder.mkdir(exist_ok=True)
-    history = train_network(network, settings, setting, training, validation, folder, torch.device("cpu"))
+    history = train_network(
+        network, settings, setting, training, validation, folder, torch.device("cpu")
+    )
     return network.state_dict(), history
 
 
-@pytest.mark.parametrize("setting", ["vanilla", "step_intra", "step_inter", "sample_intra", "sample_inter"])
+@pytest.mark.parametrize(
+    "setting", ["vanilla", "step_intra", "step_inter", "sample_intra", "sample_inter"]
+)
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(stores, tmp_path, setting, monkeypatch):
     whole, whole_history = run(stores, tmp_path / "whole", config(), setting)
     real, calls = torch.optim.AdamW.step, []
@@ -98,10 +148,14 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(stores, tmp_path, setti
 
 
 def test_the_loss_falls_and_the_history_says_so(stores, tmp_path):
-    _, history = run(stores, tmp_path / "run", config(steps=150, log_every=50, validate_every=50), "sample_inter")
+    _, history = run(
+        stores, tmp_path / "run", config(steps=150, log_every=50, validate_every=50), "sample_inter"
+    )
     assert [row["step"] for row in history] == [50, 100, 150]
     assert history[-1]["validation"] < 0.6 * history[0]["validation"]
-    assert {"contrast", "negative_sample_inter", "bound_sample_inter", "gradient", "lr"} <= set(history[-1])
+    assert {"contrast", "negative_sample_inter", "bound_sample_inter", "gradient", "lr"} <= set(
+        history[-1]
+    )
 
 
 def test_every_epoch_visits_every_row_once_and_ranks_share_nothing():
@@ -131,7 +185,10 @@ def test_captions_are_chosen_among_the_real_ones(tmp_path):
         store.write("captions", slice(None), [1, 3])
         store.write("text", slice(None), np.arange(6).reshape(2, 3, 1) * np.ones((1, 1, 77)))
     conditions = Store(tmp_path / "c.h5", "conditions")
-    seen = [condition_inputs(conditions, np.array([0, 1]), np.random.default_rng(seed))["text"][:, 0] for seed in range(30)]
+    seen = [
+        condition_inputs(conditions, np.array([0, 1]), np.random.default_rng(seed))["text"][:, 0]
+        for seed in range(30)
+    ]
     assert {int(text[0]) for text in seen} == {0}
     assert {int(text[1]) for text in seen} == {3, 4, 5}
     assert condition_inputs(conditions, np.array([1, 0]))["text"][:, 0].tolist() == [3, 0]
@@ -141,7 +198,7 @@ def test_captions_are_chosen_among_the_real_ones(tmp_path):
 def test_the_learning_rate_follows_its_course(schedule):
     settings = config().optimiser.model_copy(update={"schedule": schedule})
     optimiser = build_optimiser(settings, torch.nn.Linear(1, 1))
-    course, rates = Course(settings, optimiser, 40), []
+    course, rates = LRSchedule(settings, optimiser, 40), []
     for _ in range(40):
         rates.append(optimiser.param_groups[0]["lr"])
         optimiser.step()
@@ -152,8 +209,12 @@ def test_the_learning_rate_follows_its_course(schedule):
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_a_sentence(stores, tmp_path):
-    wild = config(optimiser=config().optimiser.model_copy(update={"lr": 1e30, "warmup_from": 1e30, "clip_norm": 1e30}))
-    with pytest.raises(Mistake, match="(finite|loss)"):
+    wild = config(
+        optimiser=config().optimiser.model_copy(
+            update={"lr": 1e30, "warmup_from": 1e30, "clip_norm": 1e30}
+        )
+    )
+    with pytest.raises(UserError, match="(finite|loss)"):
         run(stores, tmp_path / "run", wild)
 
 

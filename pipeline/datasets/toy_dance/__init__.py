@@ -1,4 +1,6 @@
-"""`toy_dance`, the embedded dance data set: synthetic songs and a jointed dancer who follows them, in real video files."""
+"""`toy_dance`, the embedded dance data set: synthetic songs and a jointed dancer who follows them,
+in real video files.
+"""
 
 from pipeline.datasets.toy_dance.dataset import ToyDance, check, plan, prepare
 from pipeline.datasets.toy_dance.markers import read_markers

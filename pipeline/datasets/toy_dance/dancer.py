@@ -1,4 +1,5 @@
-"""The dancer: a jointed figure of 17 COCO joints in three dimensions whose movements land on the hits of a song.
+"""The dancer: a jointed figure of 17 COCO joints in three dimensions whose movements land on the
+hits of a song.
 
 All lengths are in body heights, y points up, z towards the camera, x to the right of the picture.
 The dancer's left is therefore at positive x when facing the camera.
@@ -12,14 +13,35 @@ from pipeline.datasets.toy_dance.songs import GENRES, Song
 from pipeline.datasets.toy_dance.styles import CONTROLS, POSES, STYLES
 
 JOINTS = (
-    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow", "right_elbow",
-    "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle", "right_ankle",
-)  # fmt: skip
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
 HEAD_RADIUS = 0.1
 LIMBS = {
-    "torso": 0.29, "neck": 0.14, "shoulder": 0.115, "upper_arm": 0.165, "forearm": 0.155,
-    "hip": 0.07, "thigh": 0.24, "shin": 0.23,
-}  # fmt: skip
+    "torso": 0.29,
+    "neck": 0.14,
+    "shoulder": 0.115,
+    "upper_arm": 0.165,
+    "forearm": 0.155,
+    "hip": 0.07,
+    "thigh": 0.24,
+    "shin": 0.23,
+}
 C = {name: column for column, name in enumerate(CONTROLS)}
 
 
@@ -38,16 +60,24 @@ class Noise:
     size: float
     """Standard deviation of a pose's size, as a share."""
     drift: float
-    """Standard deviation of the slow wander of every control, in radians or tenths of a body height."""
+    """Standard deviation of the slow wander of every control, in radians or tenths of a body
+    height.
+    """
 
     @classmethod
     def of_level(cls, level: float) -> "Noise":
         """The noise of a dancer who is perfect at level 0 and human at level 1."""
-        return cls(0.025 * level, 0.08 * level, 0.08 * level, 0.3 * level, 0.25 * level, 0.08 * level)
+        return cls(
+            0.025 * level, 0.08 * level, 0.08 * level, 0.3 * level, 0.25 * level, 0.08 * level
+        )
 
 
-def dance(song: Song, start_s: float, seconds: float, fps: float, noise: Noise, rng: np.random.Generator) -> np.ndarray:
-    """Joints [T, 17, 3] of one performance of `song` from `start_s` on, in body heights above the floor."""
+def dance(
+    song: Song, start_s: float, seconds: float, fps: float, noise: Noise, rng: np.random.Generator
+) -> np.ndarray:
+    """Joints [T, 17, 3] of one performance of `song` from `start_s` on, in body heights above the
+    floor.
+    """
     times = start_s + np.arange(round(seconds * fps)) / fps
     controls = _controls(song, times, noise, rng)
     return _skeleton(controls, _limbs(rng))
@@ -64,7 +94,9 @@ def _controls(song: Song, times: np.ndarray, noise: Noise, rng: np.random.Genera
     keys: list[tuple[float, np.ndarray]] = []
     pulses: list[tuple[float, float]] = []
     for bar in range(first_bar, last_bar + 1):
-        dancer = STYLES[GENRES[rng.integers(len(GENRES))]] if rng.random() < noise.borrowed else style
+        dancer = (
+            STYLES[GENRES[rng.integers(len(GENRES))]] if rng.random() < noise.borrowed else style
+        )
         poses = dancer.phrases[phrase]
         for number, name in enumerate(poses):
             beat = 4 * bar + number * 4 / len(poses)
@@ -72,10 +104,17 @@ def _controls(song: Song, times: np.ndarray, noise: Noise, rng: np.random.Genera
                 time_s = beat * beat_s + late + rng.normal(0, noise.timing_s)
                 keys.append((time_s, size * _pose(name) * rng.normal(1, noise.size)))
             if rng.random() < noise.extra:
-                keys.append(((beat + rng.uniform(0.2, 0.8)) * beat_s, size * _pose(name) * rng.uniform(0.3, 0.8)))
+                keys.append(
+                    (
+                        (beat + rng.uniform(0.2, 0.8)) * beat_s,
+                        size * _pose(name) * rng.uniform(0.3, 0.8),
+                    )
+                )
         for beat, strength in song.hits:
             if rng.random() > noise.missed:
-                pulses.append(((4 * bar + beat) * beat_s + late + rng.normal(0, noise.timing_s), strength))
+                pulses.append(
+                    ((4 * bar + beat) * beat_s + late + rng.normal(0, noise.timing_s), strength)
+                )
 
     controls = _reach(times, keys, attack)
     beats = (times - late) / beat_s + _wander(times.size, 0.04, rng)
@@ -99,19 +138,27 @@ def _pose(name: str) -> np.ndarray:
 
 
 def _reach(times: np.ndarray, keys: list[tuple[float, np.ndarray]], attack: float) -> np.ndarray:
-    """Controls [T, 17] that arrive at each key's pose at its time, `attack` seconds after leaving the last, and hold it."""
+    """Controls [T, 17] that arrive at each key's pose at its time, `attack` seconds after leaving
+    the last, and hold it.
+    """
     keys = sorted(keys, key=lambda key: key[0])
     at = np.array([time for time, _ in keys])
     poses = np.array([pose for _, pose in keys])
     steps = np.diff(poses, axis=0, prepend=poses[:1])
     u = np.clip((times[:, None] - at[None]) / attack + 1, 0, 1)
     arrival = u**2 * (3 - 2 * u)
-    rebound = 0.12 * np.where(u == 1, np.exp(-(times[:, None] - at) / 0.1) * np.sin(2 * np.pi * (times[:, None] - at) / 0.3), 0)
+    rebound = 0.12 * np.where(
+        u == 1,
+        np.exp(-(times[:, None] - at) / 0.1) * np.sin(2 * np.pi * (times[:, None] - at) / 0.3),
+        0,
+    )
     return poses[0] + (arrival + rebound) @ steps
 
 
 def _knees(times: np.ndarray, pulses: list[tuple[float, float]]) -> np.ndarray:
-    """A dip [T] that is deepest at each pulse: falls within a tenth of a second, recovers within a fifth."""
+    """A dip [T] that is deepest at each pulse: falls within a tenth of a second, recovers within a
+    fifth.
+    """
     at, strength = np.array(pulses).T
     since = times[:, None] - at
     return np.where(since < 0, np.exp(since / 0.04), np.exp(-since / 0.09)) @ strength
@@ -120,7 +167,12 @@ def _knees(times: np.ndarray, pulses: list[tuple[float, float]]) -> np.ndarray:
 def _wander(length: int, scale: float, rng: np.random.Generator) -> np.ndarray:
     """Smooth noise [T] with standard deviation near `scale`."""
     steps = rng.standard_normal(length + 16)
-    return scale * np.convolve(steps, np.hanning(18)[1:-1] / np.linalg.norm(np.hanning(18)), "valid")[:length]
+    return (
+        scale
+        * np.convolve(steps, np.hanning(18)[1:-1] / np.linalg.norm(np.hanning(18)), "valid")[
+            :length
+        ]
+    )
 
 
 def _limbs(rng: np.random.Generator) -> dict[str, float]:
@@ -129,14 +181,28 @@ def _limbs(rng: np.random.Generator) -> dict[str, float]:
 
 
 def _skeleton(controls: np.ndarray, limbs: dict[str, float]) -> np.ndarray:
-    """Joints [T, 17, 3] of the controls [T, 17]: hips from the feet, legs by inverse, all else by forward kinematics."""
+    """Joints [T, 17, 3] of the controls [T, 17]: hips from the feet, legs by inverse, all else by
+    forward kinematics.
+    """
     k = {name: controls[:, column] for name, column in C.items()}
-    for name in ("hip_x", "lean_x", "tilt", "l_foot_x", "r_foot_x"):  # poses count to the dancer's right, the picture to ours
+    for name in (
+        "hip_x",
+        "lean_x",
+        "tilt",
+        "l_foot_x",
+        "r_foot_x",
+    ):  # poses count to the dancer's right, the picture to ours
         k[name] = -k[name]
     zero = np.zeros(len(controls))
     leg = limbs["thigh"] + limbs["shin"]
-    pelvis = np.stack([k["hip_x"], np.clip(0.97 * leg - k["crouch"], 0.5 * leg, 0.995 * leg) + 0.03, zero], 1)
-    spine = _unit(np.stack([np.sin(k["lean_x"]), np.cos(k["lean_x"]) * np.cos(k["lean_z"]), np.sin(k["lean_z"])], 1))
+    pelvis = np.stack(
+        [k["hip_x"], np.clip(0.97 * leg - k["crouch"], 0.5 * leg, 0.995 * leg) + 0.03, zero], 1
+    )
+    spine = _unit(
+        np.stack(
+            [np.sin(k["lean_x"]), np.cos(k["lean_x"]) * np.cos(k["lean_z"]), np.sin(k["lean_z"])], 1
+        )
+    )
     across = np.stack([np.cos(k["turn"]), zero, -np.sin(k["turn"])], 1)
     across = _unit(across - (across * spine).sum(1, keepdims=True) * spine)
     forward = np.cross(across, spine)
@@ -159,23 +225,45 @@ def _skeleton(controls: np.ndarray, limbs: dict[str, float]) -> np.ndarray:
         joints[:, 5 + side] = shoulder
         body = sign * across, spine, forward
         joints[:, 7 + side] = shoulder + limbs["upper_arm"] * _bone(k[arm], k[reach], *body)
-        joints[:, 9 + side] = joints[:, 7 + side] + limbs["forearm"] * _bone(k[arm] + k[elbow], k[reach], *body)
+        joints[:, 9 + side] = joints[:, 7 + side] + limbs["forearm"] * _bone(
+            k[arm] + k[elbow], k[reach], *body
+        )
         hip = pelvis + sign * limbs["hip"] * across
         joints[:, 11 + side] = hip
-        ankle = np.stack([sign * 1.2 * limbs["hip"] + k[foot_x], 0.03 + np.maximum(k[foot_y], 0), 0.02 + zero], 1)
+        ankle = np.stack(
+            [sign * 1.2 * limbs["hip"] + k[foot_x], 0.03 + np.maximum(k[foot_y], 0), 0.02 + zero], 1
+        )
         bend = sign * 0.35 * across + forward
-        joints[:, 13 + side], joints[:, 15 + side] = _leg(hip, ankle, limbs["thigh"], limbs["shin"], bend)
+        joints[:, 13 + side], joints[:, 15 + side] = _leg(
+            hip, ankle, limbs["thigh"], limbs["shin"], bend
+        )
     return joints
 
 
-def _bone(angle: np.ndarray, reach: np.ndarray, outwards: np.ndarray, spine: np.ndarray, forward: np.ndarray) -> np.ndarray:
-    """Direction [T, 3] of an arm's bone at `angle` from hanging, which `reach` (and a little always) carries to the front."""
+def _bone(
+    angle: np.ndarray,
+    reach: np.ndarray,
+    outwards: np.ndarray,
+    spine: np.ndarray,
+    forward: np.ndarray,
+) -> np.ndarray:
+    """Direction [T, 3] of an arm's bone at `angle` from hanging, which `reach` (and a little
+    always) carries to the front.
+    """
     to_front = reach * np.abs(np.sin(angle)) + 0.15
-    return _unit(np.sin(angle)[:, None] * outwards - np.cos(angle)[:, None] * spine + to_front[:, None] * forward)
+    return _unit(
+        np.sin(angle)[:, None] * outwards
+        - np.cos(angle)[:, None] * spine
+        + to_front[:, None] * forward
+    )
 
 
-def _leg(hip: np.ndarray, ankle: np.ndarray, thigh: float, shin: float, bend: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Knee and ankle [T, 3] of a leg from `hip` whose knee points along `bend`; an ankle out of reach is drawn in."""
+def _leg(
+    hip: np.ndarray, ankle: np.ndarray, thigh: float, shin: float, bend: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Knee and ankle [T, 3] of a leg from `hip` whose knee points along `bend`; an ankle out of
+    reach is drawn in.
+    """
     line = ankle - hip
     length = np.linalg.norm(line, axis=1, keepdims=True)
     reach = np.minimum(length, 0.999 * (thigh + shin))

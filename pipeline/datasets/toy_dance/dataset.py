@@ -11,10 +11,13 @@ from pydantic import Field
 from pipeline.datasets.toy_dance.dancer import Noise, dance
 from pipeline.datasets.toy_dance.render import render
 from pipeline.datasets.toy_dance.songs import Song, compose, split_songs
-from pipeline.manifest import Clip, write_manifest
 from pipeline.media import video
-from pipeline.params import Section
-from pipeline.runtime import atomic, fingerprint, numpy_generator, progress, scratch
+from pipeline.runtime.files import atomic
+from pipeline.runtime.params import Section
+from pipeline.runtime.progress import progress
+from pipeline.runtime.scratch import fingerprint, scratch
+from pipeline.runtime.seeds import numpy_generator
+from pipeline.storage.manifest import Clip, write_manifest
 
 WORKERS = 2
 
@@ -58,16 +61,20 @@ def check(config: ToyDance) -> list[str]:
 def prepare(config: ToyDance, raw: Path) -> list[tuple[str, str]]:
     """The files left out (none); makes every clip into `raw`/media and writes `raw`/manifest.csv.
 
-    Each clip depends on the settings and its own place alone, so a killed run goes on with the missing clips and ends with
-    the same bytes.
+    Each clip depends on the settings and its own place alone, so a killed run goes on with the
+    missing clips and ends with the same bytes.
     """
     takes = list(plan(config))
-    with scratch(fingerprint("toy_dance", config, Path(__file__).parent, Path(video.__file__))) as unfinished:
+    with scratch(
+        fingerprint("toy_dance", config, Path(__file__).parent, Path(video.__file__))
+    ) as unfinished:
         missing = [take for take in takes if not (unfinished / f"{take.id}.mp4").exists()]
         songs = sorted({(take.genre, take.digit) for take in missing})
         with ThreadPoolExecutor(WORKERS) as pool:
             work = [pool.submit(_film_song, config, song, missing, unfinished) for song in songs]
-            for done in progress(as_completed(work), "filming dancers, song by song", total=len(work)):
+            for done in progress(
+                as_completed(work), "filming dancers, song by song", total=len(work)
+            ):
                 done.result()
         with atomic(raw / "media") as media:
             media.mkdir()
@@ -79,7 +86,15 @@ def prepare(config: ToyDance, raw: Path) -> list[tuple[str, str]]:
 
 def _row(config: ToyDance, take: Take) -> Clip:
     song = f"{take.genre}{take.digit}"
-    return Clip(take.id, f"media/{take.id}.mp4", take.split, 0.0, config.clip_seconds, song=song, genre=take.genre)
+    return Clip(
+        take.id,
+        f"media/{take.id}.mp4",
+        take.split,
+        0.0,
+        config.clip_seconds,
+        song=song,
+        genre=take.genre,
+    )
 
 
 def plan(config: ToyDance) -> Iterator[Take]:
@@ -99,9 +114,19 @@ def _film_song(config: ToyDance, name: tuple[str, int], takes: list[Take], folde
 
 
 def film(config: ToyDance, take: Take, song: Song, path: Path) -> None:
-    """Writes one clip: a new dancer, camera and place, and the stretch of the song that is danced to."""
+    """Writes one clip: a new dancer, camera and place, and the stretch of the song that is danced
+    to.
+    """
     rng = numpy_generator(config.seed, "take", take.split, take.number)
     start_s = rng.uniform(0, song.seconds)
-    joints = dance(song, start_s, config.clip_seconds, config.fps, Noise.of_level(config.noise), rng)
+    joints = dance(
+        song, start_s, config.clip_seconds, config.fps, Noise.of_level(config.noise), rng
+    )
     frames, _ = render(joints, config.size, rng)
-    video.write_video(path, frames, config.fps, song.clip(start_s, config.clip_seconds, config.sample_rate), config.sample_rate)
+    video.write_video(
+        path,
+        frames,
+        config.fps,
+        song.clip(start_s, config.clip_seconds, config.sample_rate),
+        config.sample_rate,
+    )

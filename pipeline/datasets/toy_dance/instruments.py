@@ -1,7 +1,8 @@
-"""The sounds that toy songs are made of: a kick, a snare, a hat and additive tones, as short mono float32 arrays.
+"""The sounds that toy songs are made of: a kick, a snare, a hat and additive tones, as short mono
+float32 arrays.
 
-Everything is clean and percussive on purpose: strong onsets, few partials, no reverb, so that a narrow VQ-VAE can learn it
-in minutes.
+Everything is clean and percussive on purpose: strong onsets, few partials, no reverb, so that a
+narrow VQ-VAE can learn it in minutes.
 """
 
 import numpy as np
@@ -25,29 +26,48 @@ HARMONICS = {
 
 
 def kick(sample_rate: int, hz: float, seconds: float, drive: float) -> np.ndarray:
-    """A kick drum [n]: a sine that falls two octaves to `hz` and dies within `seconds`; `drive` saturates it."""
+    """A kick drum [n]: a sine that falls two octaves to `hz` and dies within `seconds`; `drive`
+    saturates it.
+    """
     t = np.arange(int(seconds * sample_rate)) / sample_rate
     phase = 2 * np.pi * (hz * t + 3 * hz * 0.02 * (1 - np.exp(-t / 0.02)))
-    body = np.sin(phase) * np.exp(-4 * t / seconds) + 0.3 * np.sin(2 * np.pi * 1800 * t) * np.exp(-t / 0.004)
+    body = np.sin(phase) * np.exp(-4 * t / seconds) + 0.3 * np.sin(2 * np.pi * 1800 * t) * np.exp(
+        -t / 0.004
+    )
     return _finish(np.tanh(drive * body) / np.tanh(drive), sample_rate)
 
 
-def snare(sample_rate: int, hz: float, seconds: float, brightness: float, rng: np.random.Generator) -> np.ndarray:
-    """A snare, clap or rim [n]: a tone at `hz` under noise; `brightness` in 0..1 is the share of noise and how high it lies."""
+def snare(
+    sample_rate: int, hz: float, seconds: float, brightness: float, rng: np.random.Generator
+) -> np.ndarray:
+    """A snare, clap or rim [n]: a tone at `hz` under noise; `brightness` in 0..1 is the share of
+    noise and how high it lies.
+    """
     t = np.arange(int(seconds * sample_rate)) / sample_rate
-    noise = _band(rng.standard_normal(t.size), sample_rate, 400 + 1600 * brightness, 2500 + 2500 * brightness)
+    noise = _band(
+        rng.standard_normal(t.size), sample_rate, 400 + 1600 * brightness, 2500 + 2500 * brightness
+    )
     tone = np.sin(2 * np.pi * hz * t) * np.exp(-t / (0.2 * seconds))
-    return _finish(brightness * noise * np.exp(-4 * t / seconds) + (1 - brightness) * tone, sample_rate)
+    return _finish(
+        brightness * noise * np.exp(-4 * t / seconds) + (1 - brightness) * tone, sample_rate
+    )
 
 
 def hat(sample_rate: int, seconds: float, hz: float, rng: np.random.Generator) -> np.ndarray:
     """A hi-hat, shaker or ride [n]: noise above `hz` that dies within `seconds`."""
     t = np.arange(int(seconds * sample_rate)) / sample_rate
-    return _finish(_band(rng.standard_normal(t.size), sample_rate, hz, sample_rate) * np.exp(-4 * t / seconds), sample_rate)
+    return _finish(
+        _band(rng.standard_normal(t.size), sample_rate, hz, sample_rate) * np.exp(-4 * t / seconds),
+        sample_rate,
+    )
 
 
-def tone(sample_rate: int, hz: float, seconds: float, timbre: str, attack: float, decay: float) -> np.ndarray:
-    """A pitched note [n] of the given timbre: rises within `attack` seconds, decays with a time constant, fades."""
+def tone(
+    sample_rate: int, hz: float, seconds: float, timbre: str, attack: float, decay: float
+) -> np.ndarray:
+    """A pitched note [n] of the given timbre: rises within `attack` seconds, decays with a time
+    constant, fades.
+    """
     t = np.arange(int(seconds * sample_rate)) / sample_rate
     wave = np.zeros(t.size)
     dull, fade = np.exp(-t / (6 * decay)), np.ones(t.size)  # higher partials die sooner
@@ -55,7 +75,9 @@ def tone(sample_rate: int, hz: float, seconds: float, timbre: str, attack: float
         if amplitude and number * hz < 0.45 * sample_rate:
             wave += amplitude * np.sin(2 * np.pi * number * hz * t) * fade
         fade = fade * dull
-    return _finish(wave * np.minimum(1, np.minimum(t, t[-1] - t) / attack) * np.exp(-t / decay), sample_rate)
+    return _finish(
+        wave * np.minimum(1, np.minimum(t, t[-1] - t) / attack) * np.exp(-t / decay), sample_rate
+    )
 
 
 def _band(noise: np.ndarray, sample_rate: int, low: float, high: float) -> np.ndarray:

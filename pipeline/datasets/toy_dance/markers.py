@@ -1,8 +1,9 @@
-"""The seventeen coloured dots on the toy dancer's joints, and how to read them back from the pixels of a decoded video.
+"""The seventeen coloured dots on the toy dancer's joints, and how to read them back from the pixels
+of a decoded video.
 
-The colours are evenly spaced along the most saturated hues, and everything else in the pictures is nearly grey. Compression,
-4:2:0 sampling and soft rims make a marker's colour paler or darker but hardly turn its hue: so a pixel's hue alone says whose
-it is.
+The colours are evenly spaced along the most saturated hues, and everything else in the pictures is
+nearly grey. Compression, 4:2:0 sampling and soft rims make a marker's colour paler or darker but
+hardly turn its hue: so a pixel's hue alone says whose it is.
 """
 
 from functools import cache
@@ -12,12 +13,28 @@ import numpy as np
 
 COLOURS = np.array(
     [
-        (255, 0, 0), (0, 255, 108), (221, 0, 255), (156, 255, 0), (0, 34, 255),  # nose, eyes, ears
-        (255, 91, 0), (0, 255, 208), (255, 0, 198), (74, 255, 0), (53, 0, 255), (255, 183, 0),  # shoulders, elbows, wrists
-        (0, 211, 255), (255, 0, 100), (0, 255, 10), (139, 0, 255), (239, 255, 0), (0, 119, 255),  # hips, knees, ankles
+        (255, 0, 0),
+        (0, 255, 108),
+        (221, 0, 255),
+        (156, 255, 0),
+        (0, 34, 255),  # nose, eyes, ears
+        # shoulders, elbows, wrists
+        (255, 91, 0),
+        (0, 255, 208),
+        (255, 0, 198),
+        (74, 255, 0),
+        (53, 0, 255),
+        (255, 183, 0),
+        # hips, knees, ankles
+        (0, 211, 255),
+        (255, 0, 100),
+        (0, 255, 10),
+        (139, 0, 255),
+        (239, 255, 0),
+        (0, 119, 255),
     ],
     np.uint8,
-)  # fmt: skip
+)
 """RGB of the markers in COCO order; neighbours on the body are far apart in hue."""
 
 LEAST_CHROMA = 48
@@ -28,9 +45,11 @@ _BITS = 6  # per colour channel in the lookup table
 
 
 def read_markers(frames: np.ndarray) -> np.ndarray:
-    """Joints [T, 17, 3] (x and y in pixels, confidence 0 or 1) of the toy's dancer in `frames` [T, H, W, 3] uint8 RGB.
+    """Joints [T, 17, 3] (x and y in pixels, confidence 0 or 1) of the toy's dancer in `frames` [T,
+    H, W, 3] uint8 RGB.
 
-    A marker that is hidden, or too small to trust, has x = y = confidence = 0. The centre of the first pixel is (0, 0).
+    A marker that is hidden, or too small to trust, has x = y = confidence = 0. The centre of the
+    first pixel is (0, 0).
     """
     n_frames, height, width, _ = frames.shape
     drop = 8 - _BITS
@@ -40,10 +59,15 @@ def read_markers(frames: np.ndarray) -> np.ndarray:
     group = frame * 17 + label[frame, y, x] - 1
     points = np.stack([x, y], axis=1).astype(np.float64)
 
-    middle = np.stack([_group_median(points[:, axis], group, n_frames * 17) for axis in (0, 1)], axis=1)
+    middle = np.stack(
+        [_group_median(points[:, axis], group, n_frames * 17) for axis in (0, 1)], axis=1
+    )
     near = np.abs(points - middle[group]).max(axis=1) <= REACH
     count = np.bincount(group[near], minlength=n_frames * 17)
-    total = np.stack([np.bincount(group[near], points[near, axis], minlength=n_frames * 17) for axis in (0, 1)], axis=1)
+    total = np.stack(
+        [np.bincount(group[near], points[near, axis], minlength=n_frames * 17) for axis in (0, 1)],
+        axis=1,
+    )
     found = count >= LEAST_PIXELS
     joints = np.zeros((n_frames * 17, 3))
     joints[found, :2] = total[found] / count[found, None]
@@ -63,7 +87,9 @@ def _group_median(values: np.ndarray, group: np.ndarray, n_groups: int) -> np.nd
 
 @cache
 def _lookup() -> np.ndarray:
-    """For every coarse RGB colour the number of its marker, 1..17, or 0 where it is too grey or its hue is nobody's."""
+    """For every coarse RGB colour the number of its marker, 1..17, or 0 where it is too grey or its
+    hue is nobody's.
+    """
     levels = (np.arange(1 << _BITS) * 255 / ((1 << _BITS) - 1)).astype(np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
     colour, marker = _chroma(grid), _chroma(COLOURS)

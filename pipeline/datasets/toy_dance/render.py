@@ -1,4 +1,6 @@
-"""Drawing the dancer: camera, background, limbs in the order of their depth, a marker on every joint the camera sees."""
+"""Drawing the dancer: camera, background, limbs in the order of their depth, a marker on every
+joint the camera sees.
+"""
 
 from dataclasses import dataclass
 
@@ -9,13 +11,20 @@ from pipeline.datasets.toy_dance.dancer import HEAD_RADIUS
 from pipeline.datasets.toy_dance.markers import COLOURS
 
 MARKER_RADIUS = 0.021  # of the picture's side
-LIMBS = (("left_arm", (5, 7, 9)), ("right_arm", (6, 8, 10)), ("left_leg", (11, 13, 15)), ("right_leg", (12, 14, 16)))
+LIMBS = (
+    ("left_arm", (5, 7, 9)),
+    ("right_arm", (6, 8, 10)),
+    ("left_leg", (11, 13, 15)),
+    ("right_leg", (12, 14, 16)),
+)
 _SHIFT = 4  # bits of sub-pixel position that OpenCV draws with
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Where joints land in the picture: position [T, 2] of the floor below the dancer and body height [T], both in pixels."""
+    """Where joints land in the picture: position [T, 2] of the floor below the dancer and body
+    height [T], both in pixels.
+    """
 
     origin: np.ndarray
     scale: np.ndarray
@@ -25,15 +34,24 @@ class Camera:
     def project(self, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixels [T, J, 2] and depth towards the camera [T, J] of joints [T, J, 3]."""
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
-        x, depth = cos * joints[..., 0] + sin * joints[..., 2], cos * joints[..., 2] - sin * joints[..., 0]
+        x, depth = (
+            cos * joints[..., 0] + sin * joints[..., 2],
+            cos * joints[..., 2] - sin * joints[..., 0],
+        )
         nearness = 1 / (1 - 0.15 * depth)
-        pixels = np.stack([x * nearness, -(joints[..., 1] - 0.5) * nearness - 0.5], -1) * self.scale[:, None, None]
+        pixels = (
+            np.stack([x * nearness, -(joints[..., 1] - 0.5) * nearness - 0.5], -1)
+            * self.scale[:, None, None]
+        )
         return pixels + self.origin[:, None], depth
 
 
-def render(joints: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Frames [T, size, size, 3] uint8 RGB of joints [T, 17, 3] with a camera, a background and clothes drawn from `rng`,
-    and the markers' true pixels [T, 17, 2], in the coordinates of `markers.read_markers`.
+def render(
+    joints: np.ndarray, size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Frames [T, size, size, 3] uint8 RGB of joints [T, 17, 3] with a camera, a background and
+    clothes drawn from `rng`, and the markers' true pixels [T, 17, 2], in the coordinates of
+    `markers.read_markers`.
     """
     camera = _camera(len(joints), size, rng)
     pixels, depth = camera.project(joints)
@@ -45,7 +63,9 @@ def render(joints: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.
 
 
 def _camera(n_frames: int, size: int, rng: np.random.Generator) -> Camera:
-    """A camera with a place of its own that pans and zooms slowly and is held by an unsteady hand."""
+    """A camera with a place of its own that pans and zooms slowly and is held by an unsteady
+    hand.
+    """
     time = np.linspace(-0.5, 0.5, n_frames)
     shake = np.cumsum(rng.normal(0, 0.0012, (n_frames, 2)), axis=0) * rng.random()
     pan = np.outer(time, rng.normal(0, (0.04, 0.015)))
@@ -55,14 +75,18 @@ def _camera(n_frames: int, size: int, rng: np.random.Generator) -> Camera:
 
 
 def _background(camera: Camera, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Frames of a wall and a floor in pale colours, textured, moving with the camera, and things that drift across."""
+    """Frames of a wall and a floor in pale colours, textured, moving with the camera, and things
+    that drift across.
+    """
     margin = size // 4
     wide = size + 2 * margin
     top, bottom, floor = (_greyish(rng, 20, 200, 10) for _ in range(3))
     ramp = np.linspace(0, 1, wide)[:, None, None]
     canvas = np.broadcast_to((1 - ramp) * top + ramp * bottom, (wide, wide, 3)).copy()
     cells = int(rng.integers(3, 12))
-    canvas += cv2.resize(rng.normal(0, 8, (cells, cells)), (wide, wide), interpolation=cv2.INTER_CUBIC)[..., None]
+    canvas += cv2.resize(
+        rng.normal(0, 8, (cells, cells)), (wide, wide), interpolation=cv2.INTER_CUBIC
+    )[..., None]
     horizon = int(margin + size * rng.uniform(0.7, 0.85))
     canvas[horizon:] = floor + 0.1 * (canvas[horizon:] - floor)
     canvas = np.clip(canvas, 0, 255).astype(np.uint8)
@@ -71,40 +95,72 @@ def _background(camera: Camera, size: int, rng: np.random.Generator) -> np.ndarr
     frames = np.empty((len(shift), size, size, 3), np.uint8)
     drifters = [_drifter(size, rng) for _ in range(rng.integers(0, 4))]
     for number, (x, y) in enumerate(shift):
-        frames[number] = cv2.getRectSubPix(canvas, (size, size), ((wide - 1) / 2 - x, (wide - 1) / 2 - y))
+        frames[number] = cv2.getRectSubPix(
+            canvas, (size, size), ((wide - 1) / 2 - x, (wide - 1) / 2 - y)
+        )
         for place, speed, radius, colour in drifters:
             _disc(frames[number], place + number * speed, radius, colour)
     return frames
 
 
-def _drifter(size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float, tuple[int, int, int]]:
+def _drifter(
+    size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, float, tuple[int, int, int]]:
     """Where a disc starts, how far it moves a frame, its radius (all in pixels) and its colour."""
     place, speed = rng.uniform(0, size, 2), rng.normal(0, 0.006 * size, 2)
     return place, speed, size * rng.uniform(0.03, 0.08), _shade(_greyish(rng, 30, 220, 12), 1.0)
 
 
 def _greyish(rng: np.random.Generator, low: float, high: float, tint: float) -> np.ndarray:
-    """A colour [3] of a brightness in low..high whose channels stray by `tint`: too pale to be taken for a marker."""
-    return np.clip(rng.uniform(low, high) + np.clip(rng.normal(0, tint, 3), -1.5 * tint, 1.5 * tint), 0, 255)
+    """A colour [3] of a brightness in low..high whose channels stray by `tint`: too pale to be
+    taken for a marker.
+    """
+    return np.clip(
+        rng.uniform(low, high) + np.clip(rng.normal(0, tint, 3), -1.5 * tint, 1.5 * tint), 0, 255
+    )
 
 
-def _draw(frame: np.ndarray, at: np.ndarray, near: np.ndarray, scale: float, size: int, clothes: dict[str, np.ndarray]) -> None:
-    """Draws one dancer, farthest part first, each part with its own markers, so that what is in front hides what is behind."""
+def _draw(
+    frame: np.ndarray,
+    at: np.ndarray,
+    near: np.ndarray,
+    scale: float,
+    size: int,
+    clothes: dict[str, np.ndarray],
+) -> None:
+    """Draws one dancer, farthest part first, each part with its own markers, so that what is in
+    front hides what is behind.
+    """
     head = at[[3, 4]].mean(axis=0)
     parts = [(near[list(chain)].mean(), name, chain) for name, chain in LIMBS]
-    parts += [(near[[5, 6, 11, 12]].mean(), "torso", (5, 6, 11, 12)), (near[[3, 4]].mean() + 0.1, "head", (3, 4, 0, 1, 2))]
+    parts += [
+        (near[[5, 6, 11, 12]].mean(), "torso", (5, 6, 11, 12)),
+        (near[[3, 4]].mean() + 0.1, "head", (3, 4, 0, 1, 2)),
+    ]
     for _, name, chain in sorted(parts):
         if name == "torso":
             outline, shirt = at[[5, 6, 12, 11]], _shade(clothes["shirt"], 1.0)
             _line(frame, outline, 0.075 * scale, shirt, closed=True)
             cv2.fillPoly(frame, [_fixed(outline)], shirt, cv2.LINE_AA, _SHIFT)
-            _line(frame, np.array([outline[:2].mean(axis=0), head]), 0.05 * scale, _shade(clothes["skin"], 0.8))
+            _line(
+                frame,
+                np.array([outline[:2].mean(axis=0), head]),
+                0.05 * scale,
+                _shade(clothes["skin"], 0.8),
+            )
         elif name == "head":
             _disc(frame, head, HEAD_RADIUS * scale, _shade(clothes["skin"], 1.0))
-            chain = [joint for joint in chain if near[joint] > near[[3, 4]].mean() - 0.5 * HEAD_RADIUS]
+            chain = [
+                joint for joint in chain if near[joint] > near[[3, 4]].mean() - 0.5 * HEAD_RADIUS
+            ]
         else:
             cloth, width = ("trousers", 0.062) if "leg" in name else ("shirt", 0.048)
-            _line(frame, at[list(chain)], width * scale, _shade(clothes[cloth], 0.85 if name.startswith("left") else 0.7))
+            _line(
+                frame,
+                at[list(chain)],
+                width * scale,
+                _shade(clothes[cloth], 0.85 if name.startswith("left") else 0.7),
+            )
         for joint in chain:
             _disc(frame, at[joint], MARKER_RADIUS * size, tuple(map(int, COLOURS[joint])))
 
@@ -113,13 +169,29 @@ def _shade(colour: np.ndarray, light: float) -> tuple[int, int, int]:
     return tuple(int(channel) for channel in colour * light)
 
 
-def _line(frame: np.ndarray, points: np.ndarray, width: float, colour: tuple[int, int, int], closed: bool = False) -> None:
-    cv2.polylines(frame, [_fixed(points)], closed, colour, max(1, round(width)), cv2.LINE_AA, _SHIFT)
+def _line(
+    frame: np.ndarray,
+    points: np.ndarray,
+    width: float,
+    colour: tuple[int, int, int],
+    closed: bool = False,
+) -> None:
+    cv2.polylines(
+        frame, [_fixed(points)], closed, colour, max(1, round(width)), cv2.LINE_AA, _SHIFT
+    )
 
 
 def _disc(frame: np.ndarray, at: np.ndarray, radius: float, colour: tuple[int, int, int]) -> None:
     x, y = _fixed(at)
-    cv2.circle(frame, (int(x), int(y)), round(radius * (1 << _SHIFT)), colour, cv2.FILLED, cv2.LINE_AA, _SHIFT)
+    cv2.circle(
+        frame,
+        (int(x), int(y)),
+        round(radius * (1 << _SHIFT)),
+        colour,
+        cv2.FILLED,
+        cv2.LINE_AA,
+        _SHIFT,
+    )
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:

@@ -1,0 +1,243 @@
+"""What a dance model is conditioned on: the motion and the I3D sequence of every clip, in
+conditions.h5.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.features.i3d_source import (
+    RGB_WEIGHTS,
+    VisualConfig,
+    VisualReader,
+    in_threads,
+    open_visual,
+)
+from pipeline.features.pose_reader import MarkerReader, PoseConfig, PoseReader
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import atomic, sha256_file
+from pipeline.runtime.params import Section
+from pipeline.runtime.progress import in_batches
+from pipeline.runtime.scratch import shards
+from pipeline.storage.manifest import Clip, Manifest
+from pipeline.storage.store import write_store
+from pipeline.training.history import write_history
+
+
+class ExtractDance(Section):
+    """Motion and video features of the clips; `batch` clips go through I3D at once (it changes the
+    speed alone).
+    """
+
+    pose: PoseConfig
+    visual: VisualConfig
+    batch: int
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """One clip's motion [T, numbers] and I3D sequence [T', numbers], and its gaps; or why there is
+    nothing.
+    """
+
+    motion: np.ndarray | None
+    visual: np.ndarray | None
+    unseen: int
+    filled: int
+    refused: str | None
+
+
+@dataclass(frozen=True)
+class Readers:
+    """What reads motion and pictures (None: all clips bring video features along), and the length
+    of every clip in seconds.
+    """
+
+    pose: PoseReader
+    visual: VisualReader | None
+    clip_seconds: float
+
+
+def extract_clips(readers: Readers, manifest: Manifest, clips: list[Clip]) -> list[Extracted]:
+    """The conditions of a handful of clips: decoded by as many threads as there are cores, then one
+    batch through I3D.
+
+    A clip that cannot be decoded or shows no dancer is refused with a sentence; the others are
+    unharmed.
+    """
+
+    def read(clip: Clip):
+        try:
+            pose = readers.pose.read(manifest, clip, readers.clip_seconds)
+            ready = ready_features(manifest.root / clip.visual_file) if clip.visual_file else None
+            frames = (
+                readers.visual.frames(manifest, clip, readers.clip_seconds)
+                if ready is None
+                else None
+            )
+        except UserError as mistake:
+            return None, None, None, str(mistake)
+        return pose, ready, frames, None
+
+    found = list(in_threads(read, clips))
+    shown = [frames for _, _, frames, _ in found if frames is not None]
+    features = iter(readers.visual.features(np.stack(shown)) if shown else ())
+    return [
+        (
+            Extracted(None, None, 0, 0, refused)
+            if refused
+            else Extracted(
+                pose.motion(),
+                next(features) if ready is None else ready,
+                pose.unseen,
+                pose.filled,
+                None,
+            )
+        )
+        for pose, ready, _, refused in found
+    ]
+
+
+def ready_features(file: Path) -> np.ndarray:
+    """Video features [T', numbers] float32 that a data set brings along as .npy; raises UserError
+    for anything else.
+    """
+    try:
+        values = np.load(file, allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(f"{file} does not exist.") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"{file} is not a .npy file of numbers ({error}).") from None
+    if (
+        values.dtype.kind != "f"
+        or values.ndim == 0
+        or not values.size
+        or not np.isfinite(values).all()
+    ):
+        raise UserError(
+            f"{file} is {list(values.shape)} {values.dtype}; expected finite video features [steps,"
+            " numbers]."
+        )
+    return values.reshape(-1, values.shape[-1]).astype(np.float32)
+
+
+def extract_dance(
+    config: ExtractDance,
+    manifest: Manifest,
+    clip_seconds: float,
+    path: Path,
+    extractor: Path,
+    scratch: Path,
+    markers: MarkerReader | None = None,
+) -> list[tuple[str, str]]:
+    """Writes conditions.h5 to `path` and the I3D used, if any, to the folder `extractor`; returns
+    the clips left out and why.
+
+    Fields: `motion` [n, T, numbers], `visual` [n, T', numbers], `genre` [n] (-1: none), `unseen`
+    and `filled` [n], the gaps counted by `Pose`. Rows are the clips not left out, in manifest
+    order. `scratch` keeps what is done when killed.
+    """
+    with atomic(extractor) as folder:
+        folder.mkdir()
+        visual, history = None, []
+        if any(clip.visual_file is None for clip in manifest.clips):
+            visual, history = open_visual(config.visual, manifest, clip_seconds, scratch, folder)
+        readers = Readers(PoseReader(config.pose, markers), visual, clip_seconds)
+        work = in_batches(list(manifest.clips), config.batch)
+
+        def make(clips: list[Clip]) -> dict[str, np.ndarray]:
+            return _arrays(extract_clips(readers, manifest, clips))
+
+        parts = list(_light(shards(scratch, work, make, "extracting")))
+        refused = np.concatenate([part["refused"] for part in parts])
+        skipped = [
+            (clip.id, reason) for clip, reason in zip(manifest.clips, refused.tolist()) if reason
+        ]
+        kept = [clip for clip, reason in zip(manifest.clips, refused.tolist()) if not reason]
+        if not kept:
+            raise UserError(f"No clip can be used; the first of {len(skipped)}: {skipped[0][1]}")
+        _write(config, manifest, kept, path, folder, shards(scratch, work, make, "writing"))
+        if history:
+            write_history(folder / "history.csv", history)
+        with open(folder / "skipped.csv", "w", newline="") as handle:
+            csv.writer(handle, lineterminator="\n").writerows([("clip", "reason"), *skipped])
+    return skipped
+
+
+def _light(parts):
+    """The parts without their large arrays, so that memory stays flat."""
+    for part in parts:
+        yield {"refused": part["refused"]}
+
+
+def _arrays(clips: list[Extracted]) -> dict[str, np.ndarray]:
+    """A batch as arrays: the reasons of all its clips, and the rest of those that were not
+    refused.
+    """
+    kept = [clip for clip in clips if clip.refused is None]
+    arrays = {"refused": np.array([clip.refused or "" for clip in clips])}
+    _expect_size({clip.visual.shape for clip in kept})
+    if kept:
+        arrays |= {
+            "motion": np.stack([clip.motion for clip in kept]),
+            "visual": np.stack([clip.visual for clip in kept]),
+        }
+        arrays |= {
+            name: np.array([getattr(clip, name) for clip in kept], np.int32)
+            for name in ("unseen", "filled")
+        }
+    return arrays
+
+
+def _expect_size(sizes: set[tuple[int, ...]]) -> None:
+    if len(sizes) > 1:
+        found = " and ".join(str(size) for size in sorted(sizes))
+        raise UserError(
+            f"Ready video features differ in size from clip to clip: {found}; they must come from"
+            " one extractor."
+        )
+
+
+def _write(
+    config: ExtractDance, manifest: Manifest, kept: list[Clip], path: Path, folder: Path, parts
+) -> None:
+    genres = sorted(
+        {manifest.clips[row].genre for row in manifest.of("train") if manifest.clips[row].genre}
+    )
+    numbers = {genre: number for number, genre in enumerate(genres)}
+    network = folder / RGB_WEIGHTS
+    used = {"extractor": "ready features", "flow": None, "weights": None}
+    if network.exists():
+        used = {
+            "extractor": f"i3d {config.visual.weights}",
+            "flow": config.visual.flow,
+            "weights": sha256_file(network),
+        }
+    provenance = {
+        "task": "dance",
+        "inputs": ["motion", "visual", "genre"],
+        "pose": config.pose.kind,
+        "pose_source": config.pose.source,
+        "fps": config.pose.fps,
+        **used,
+        "genres": genres,
+    }
+    with write_store(path, "conditions", [clip.id for clip in kept], provenance) as store:
+        store.field("genre", (), "int64")
+        store.write("genre", slice(None), np.array([numbers.get(clip.genre, -1) for clip in kept]))
+        first = 0
+        for part in parts:
+            if "motion" not in part:
+                continue
+            names = ("motion", "visual", "unseen", "filled")
+            if first == 0:
+                size = part["visual"].shape[1:]
+                for name in names:
+                    store.field(name, part[name].shape[1:], part[name].dtype.name)
+            _expect_size({part["visual"].shape[1:], size})
+            rows = slice(first, first + len(part["motion"]))
+            for name in names:
+                store.write(name, rows, part[name])
+            first = rows.stop

@@ -1,0 +1,1 @@
+"""Condition encoders, trained with the denoiser: motion, visual, text, label, and their fusion."""

@@ -1,0 +1,7 @@
+"""The published checkpoints: their names, sizes and condition networks, read into this project's
+model.
+"""
+
+from pipeline.model.released.checkpoint import ReleasedModel, load_released
+
+__all__ = ["ReleasedModel", "load_released"]

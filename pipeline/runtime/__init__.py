@@ -1,0 +1,1 @@
+"""What every part leans on: errors, settings, seeds, files, scratch folders, progress, devices."""

@@ -1,0 +1,59 @@
+"""What decides only speed, logging and comfort: `$CDCD_HOME/run.yaml`, with defaults here.
+
+Nothing in it changes a result, so no stage depends on it: turning a value reruns nothing, names no
+scratch folder and invalidates no checkpoint. It lies outside the checkout, so that an experiment in
+a copy of the repository sees it as well.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.runtime.params import read_yaml, validate
+from pipeline.runtime.scratch import home
+
+
+class RunSettings(BaseModel):
+    """The keys of run.yaml; every one has a default, and an unknown one is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device: str | None = None
+    """The torch device; null: an accelerator when there is one. `CDCD_DEVICE` overrides it."""
+    workers: int = Field(default=0, ge=0)
+    """Processes that read training batches ahead."""
+    log_every: int = Field(default=10, ge=1)
+    """Training steps that a row of the history sums up."""
+    checkpoint_every: int = Field(default=100, ge=1)
+    """Training steps between checkpoints."""
+    validate_every: int = Field(default=100, ge=1)
+    """Training steps between looks at held-out rows; a multiple of `log_every` is sensible."""
+    validation_batches: int = Field(default=4, ge=1)
+    """Batches of held-out rows a look takes."""
+    bound_every: int = Field(default=50, ge=0)
+    """Training steps between estimates of the mutual-information bound; 0: never."""
+    extract_batch: int = Field(default=20, ge=1)
+    """Clips whose conditions are computed, and kept across a kill, at once."""
+    tokenize_batch: int = Field(default=32, ge=1)
+    """Clips or pictures that are encoded at once."""
+    sample_batch: int = Field(default=64, ge=1)
+    """Samples that are drawn at once; each has noise of its own, so this changes rounding at most."""
+    launch: str | None = None
+    """What stands before the command that trains, such as `torchrun --nproc_per_node 4`."""
+
+
+def run_file() -> Path:
+    """Where the settings lie, whether or not the file exists."""
+    return home() / "run.yaml"
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, _modified_ns: int) -> RunSettings:
+    return validate(RunSettings, read_yaml(path), "", str(path))
+
+
+def run_settings() -> RunSettings:
+    """The settings of this machine; raises UserError for an unknown key or a value out of range."""
+    path = run_file()
+    return _read(path, path.stat().st_mtime_ns) if path.exists() else RunSettings()

@@ -1,0 +1,1 @@
+"""What lies on disk: manifests, HDF5 stores, tensors, weights, downloads, archives."""

@@ -1,0 +1,108 @@
+"""Unpacking archives that came over the network: nothing can leave the folder, grow without bound,
+or stay half done.
+"""
+
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from pipeline.runtime.errors import UserError
+
+_DAMAGED = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    EOFError,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+)
+
+
+def unpack(archive: Path, folder: Path, max_bytes: int) -> None:
+    """Unpacks a .zip, .tar, .tgz or .tar.gz into `folder`, merging with what is there.
+
+    Raises UserError, with nothing written into or outside `folder`, when a member has an absolute
+    path or `..`, is a link or a device, when the contents exceed `max_bytes`, or when the archive
+    is truncated or damaged.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as temporary:
+        try:
+            members = _unzip if zipfile.is_zipfile(archive) else _untar
+            for _ in members(archive, Path(temporary), max_bytes):
+                pass
+        except FileNotFoundError:
+            raise UserError(f"{archive} does not exist; download it first.") from None
+        except _DAMAGED as error:
+            raise UserError(
+                f"{archive} is truncated or damaged ({error}); delete it and download it again."
+            ) from None
+        _merge(Path(temporary), folder)
+
+
+def _unzip(archive: Path, target: Path, max_bytes: int) -> Iterator[None]:
+    """Extracts one member a step. Extraction stops at the declared size and checks the CRC, so the
+    sum below holds.
+    """
+    total = 0
+    with zipfile.ZipFile(archive) as content:
+        for member in content.infolist():
+            mode = member.external_attr >> 16
+            regular = not mode or not stat.S_IFMT(mode) or stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+            total += member.file_size
+            _refuse_unsafe(archive, member.filename, regular, total, max_bytes)
+            content.extract(member, target)
+            yield
+
+
+def _untar(archive: Path, target: Path, max_bytes: int) -> Iterator[None]:
+    """Extracts one member a step through Python's data filter, which also drops owners and odd
+    permissions.
+    """
+    total = 0
+    with tarfile.open(archive) as content:
+        for member in content:
+            total += member.size
+            _refuse_unsafe(archive, member.name, member.isreg() or member.isdir(), total, max_bytes)
+            content.extract(member, target, filter="data")
+            yield
+        content.fileobj.seek(content.offset)
+        if content.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("the mark at its end is missing")
+
+
+def _refuse_unsafe(archive: Path, name: str, regular: bool, total: int, max_bytes: int) -> None:
+    """Raises UserError for a member that no data set needs."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts:
+        raise UserError(
+            f"{archive} would write outside its folder ({name!r}); it is not the published file, do"
+            " not use it."
+        )
+    if not regular:
+        raise UserError(
+            f"{archive} holds a link or a device ({name!r}); the published file has none, do not"
+            " use it."
+        )
+    if total > max_bytes:
+        raise UserError(
+            f"{archive} unpacks to more than {max_bytes:,} bytes; the published file is smaller, do"
+            " not use it."
+        )
+
+
+def _merge(source: Path, target: Path) -> None:
+    """Moves everything in `source` into `target`; folders that exist are filled, files that exist
+    are replaced.
+    """
+    for entry in source.iterdir():
+        place = target / entry.name
+        if entry.is_dir() and place.is_dir():
+            _merge(entry, place)
+        else:
+            shutil.move(entry, place)

@@ -1,0 +1,53 @@
+"""Results of `generate` never replace what a person has: not the clips given, not earlier results
+unless asked.
+"""
+
+import os
+
+import pytest
+
+from pipeline.runtime.errors import UserError
+from stages.generate import check_targets, generate
+
+
+@pytest.fixture
+def clip(tmp_path):
+    path = tmp_path / "here.mp4"
+    path.write_bytes(b"somebody's only copy")
+    return path
+
+
+def test_a_clip_is_not_written_over(clip, monkeypatch):
+    monkeypatch.chdir(clip.parent)
+    with pytest.raises(UserError, match="is one of your clips"):
+        generate(clip, out=clip.parent, force=True)
+    assert clip.read_bytes() == b"somebody's only copy"
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_nor_through_a_link(clip, tmp_path, link):
+    out = tmp_path / "out"
+    out.mkdir()
+    link(clip, out / "here.mp4")
+    with pytest.raises(UserError, match="is one of your clips"):
+        check_targets([clip], [out / "here.mp4"], force=True)
+
+
+def test_earlier_results_stay_unless_force(clip, tmp_path):
+    target = tmp_path / "out" / "here.wav"
+    target.parent.mkdir()
+    target.write_bytes(b"liked it")
+    with pytest.raises(UserError, match="--force"):
+        check_targets([clip], [target], force=False)
+    check_targets([clip], [target], force=True)
+    assert target.read_bytes() == b"liked it"  # only the writing itself replaces it
+
+
+def test_two_clips_of_one_name_are_told(tmp_path):
+    with pytest.raises(UserError, match="would both become"):
+        check_targets([], [tmp_path / "a_b.mp4"] * 2, force=False)
+
+
+def test_an_unusable_folder_is_told_before_the_work(clip):
+    with pytest.raises(UserError, match="cannot be written to"):
+        check_targets([clip], [clip / "inside" / "here.mp4"], force=False)

@@ -1,0 +1,116 @@
+import os
+import pickle
+import sys
+import types
+
+import pytest
+import torch
+
+from pipeline.runtime.errors import UserError
+from pipeline.storage.tensors import read_about, read_state_dict, read_tensors, write_tensors
+
+STATE = {
+    "a": torch.arange(3.0),
+    "b": {"c": torch.ones(2, 2, dtype=torch.int64), "d/e": torch.zeros(1)},
+}
+
+
+class Evil:
+    """Touches a file when unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_a_pickle_that_would_run_something_is_refused(tmp_path, zipped):
+    proof, path = tmp_path / "executed", tmp_path / "evil.pt"
+    torch.save(
+        {"state_dict": {"w": torch.ones(2)}, "x": Evil(proof)},
+        path,
+        _use_new_zipfile_serialization=zipped,
+    )
+    with pytest.raises(UserError, match=r"evil.pt is refused.*system"):
+        read_tensors(path)
+    assert not proof.exists()
+
+
+def test_a_plain_pickle_is_refused(tmp_path):
+    proof, path = tmp_path / "executed", tmp_path / "evil.pkl"
+    path.write_bytes(pickle.dumps(Evil(proof)))
+    with pytest.raises(UserError):
+        read_tensors(path)
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_lightning_callbacks_are_read_as_inert_stand_ins(tmp_path, zipped, monkeypatch):
+    name = "pytorch_lightning.callbacks.model_checkpoint"
+    module = types.ModuleType(name)
+    callback = type("ModelCheckpoint", (), {"__module__": name})
+    module.ModelCheckpoint = callback
+    for package in ("pytorch_lightning", "pytorch_lightning.callbacks"):
+        monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
+    monkeypatch.setitem(sys.modules, name, module)
+    instance = callback()
+    instance.best = 3
+    content = {
+        "callbacks": {callback: {"best": 1.0}},
+        "kept": [instance],
+        "state_dict": {"w": torch.ones(2)},
+    }
+    torch.save(content, tmp_path / "lightning.ckpt", _use_new_zipfile_serialization=zipped)
+    monkeypatch.delitem(sys.modules, name)
+    assert torch.equal(
+        read_state_dict(tmp_path / "lightning.ckpt", "state_dict")["w"], torch.ones(2)
+    )
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_only_tensors_come_back(tmp_path, zipped):
+    content = {**STATE, "step": 3, "name": "x", "parameter": torch.nn.Parameter(torch.ones(1))}
+    torch.save(content, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
+    tensors = read_tensors(tmp_path / "x.pt")
+    assert set(tensors) == {"a", "b", "parameter"}
+    assert torch.equal(tensors["b"]["c"], STATE["b"]["c"])
+
+
+def test_safetensors_keep_folders_and_what_is_said_about_them(tmp_path):
+    state = {"a": STATE["a"], "b": {"c": STATE["b"]["c"]}}
+    for name in ("one", "two"):
+        write_tensors(tmp_path / name, state, {"class": "X", "n": [1, 2], "z": None})
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    assert torch.equal(read_tensors(tmp_path / "one")["b"]["c"], state["b"]["c"])
+    assert read_about(tmp_path / "one") == {"class": "X", "n": [1, 2], "z": None}
+
+
+def test_module_prefixes_are_stripped(tmp_path):
+    torch.save({"model": {"module.w": torch.ones(1)}}, tmp_path / "x.pt")
+    assert list(read_state_dict(tmp_path / "x.pt", "model")) == ["w"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>no</html>", b"PK\x03\x04 cut", b"\x80\x02", os.urandom(300)]
+)
+def test_other_files_are_told_in_a_sentence(tmp_path, content):
+    (tmp_path / "x.pt").write_bytes(content)
+    with pytest.raises(UserError, match="x.pt"):
+        read_tensors(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
+def test_a_truncated_checkpoint_is_told(tmp_path, zipped):
+    torch.save({"w": torch.ones(1000)}, tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
+    (tmp_path / "x.pt").write_bytes((tmp_path / "x.pt").read_bytes()[:2000])
+    with pytest.raises(UserError, match="x.pt"):
+        read_tensors(tmp_path / "x.pt")
+
+
+def test_truncated_safetensors_are_told(tmp_path):
+    write_tensors(tmp_path / "x", {"w": torch.ones(1000)}, {})
+    (tmp_path / "x").write_bytes((tmp_path / "x").read_bytes()[:2000])
+    with pytest.raises(UserError, match="damaged"):
+        read_tensors(tmp_path / "x")
