@@ -70,7 +70,6 @@ def _sentence(error: ValidationError, name: str) -> str:
                     f"{key} is {problem['input']!r}:"
                     f" {problem['msg'][0].lower()}{problem['msg'][1:]}"
                 )
-    shown = "; ".join(problems[:4]) + (
+    return "; ".join(problems[:4]) + (
         f"; and {len(problems) - 4} more" if len(problems) > 4 else ""
     )
-    return shown

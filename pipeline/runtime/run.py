@@ -38,7 +38,7 @@ class RunSettings(BaseModel):
     tokenize_batch: int = Field(default=32, ge=1)
     """Clips or pictures that are encoded at once."""
     sample_batch: int = Field(default=64, ge=1)
-    """Samples that are drawn at once; each has noise of its own, so this changes rounding at most."""
+    """Samples that are drawn at once; each has its own noise, so this changes rounding at most."""
     launch: str | None = None
     """What stands before the command that trains, such as `torchrun --nproc_per_node 4`."""
 
