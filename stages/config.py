@@ -39,10 +39,10 @@ from pipeline.metrics.genre import JudgeDance
 from pipeline.metrics.images import EvaluateImages
 from pipeline.metrics.judges import JudgeImages
 from pipeline.model.network import CaptionModel, ClassModel, DanceModel
+from pipeline.model.training import Train
 from pipeline.negatives import Negatives
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Section, read_yaml, validate
-from pipeline.training.loop import Train
 from stages.paths import PARAMS
 
 D = TypeVar("D")

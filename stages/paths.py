@@ -5,7 +5,7 @@ dvc.yaml.
 from dataclasses import dataclass
 from pathlib import Path
 
-import pipeline
+from pipeline.runtime.code import code_digest
 from pipeline.storage.manifest import Manifest, read_manifest
 
 PARAMS = Path("params.yaml")
@@ -85,8 +85,8 @@ class Paths:
         return read_manifest(self.raw / "manifest.csv", Path(media_root) if media_root else None)
 
 
-def code(*packages: str) -> list[Path]:
-    """Where the named packages of `pipeline` lie, for fingerprints: unfinished work of other code
-    is not resumed.
+def code(*packages: str) -> list[str]:
+    """The digest of what the named packages of `pipeline` do, for fingerprints: unfinished work of
+    other code is not resumed; comments and docstrings do not count.
     """
-    return [Path(pipeline.__file__).parent / package for package in packages]
+    return [code_digest(*packages)]

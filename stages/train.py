@@ -13,16 +13,15 @@ from pipeline.model.network import (
     load_model,
     save_model,
 )
+from pipeline.model.training import train_network
 from pipeline.runtime.cpu import keep_memory
-from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, sha256_file, write_json
 from pipeline.runtime.scratch import fingerprint, home, scratch
 from pipeline.storage.store import Store
 from pipeline.training.batches import TrainingBatches
-from pipeline.training.distributed import process_group, wait_for_all
 from pipeline.training.history import write_history
-from pipeline.training.loop import train_network
+from pipeline.training.processes import processes
 from stages.config import CaptionToImage, DatasetArgument, read_contrast, read_dataset
 from stages.content import token_grid
 from stages.paths import MODEL_FILE, Paths, code
@@ -33,8 +32,9 @@ def train(dataset: DatasetArgument) -> None:
 
     In: data/DATASET/conditions.h5, tokens.h5, negatives.h5 and the manifest in raw. Out:
     data/DATASET/model with model.safetensors (the averaged weights), history.csv and about.json.
-    Killed, it goes on from its last checkpoint; on several GPUs, start it with `torchrun
-    --nproc_per_node N -m stages train DATASET`.
+    Killed, it goes on from its last checkpoint; SIGINT and SIGTERM end it after the step in
+    progress, with exit code 75. On several GPUs, start it with `torchrun --nproc_per_node N -m
+    stages train DATASET` (or `srun`): `batch_size` is that of all together.
 
     Example: cdcd train toy_dance
     """
@@ -74,8 +74,10 @@ def train(dataset: DatasetArgument) -> None:
     sources = code("diffusion", "model", "training", "runtime")
     mark = fingerprint("train", config, setting, inputs, init, *sources)
     with (
-        process_group() as (rank, world),
-        scratch(mark) if rank == 0 else nullcontext(home() / "scratch" / mark) as folder,
+        processes(config.bf16) as fabric,
+        scratch(mark)
+        if fabric.is_global_zero
+        else nullcontext(home() / "scratch" / mark) as folder,
     ):
         batches = {
             split: TrainingBatches(
@@ -86,25 +88,16 @@ def train(dataset: DatasetArgument) -> None:
                 kinds if split == "train" else (),
                 config.batch_size,
                 config.seed,
-                rank,
-                world,
+                fabric.global_rank,
+                fabric.world_size,
             )
             for split in rows
             if rows[split]
         }
         history = train_network(
-            network,
-            config,
-            setting,
-            batches["train"],
-            batches.get("val"),
-            folder,
-            device(),
-            rank,
-            world,
+            network, config, setting, batches["train"], batches.get("val"), folder, fabric
         )
-        wait_for_all()
-        if rank == 0:
+        if fabric.is_global_zero:
             provenance = {
                 "contrast": setting,
                 "codec": tokens.provenance["codec"],
@@ -118,7 +111,8 @@ def train(dataset: DatasetArgument) -> None:
                     temporary / "about.json",
                     {"parameters": sum(p.numel() for p in network.parameters()), **provenance},
                 )
-    if rank == 0:
+        fabric.barrier()
+    if fabric.is_global_zero:
         print(
             f"{dataset}: {setting}, {config.steps} steps, loss {history[-1]['main']:.3f} nats a"
             " token (history.csv)."

@@ -15,6 +15,21 @@ os.environ["NUMBA_CACHE_DIR"] = str(
     home() / "numba" / os.environ.get("PYTEST_XDIST_WORKER", "alone")
 )
 
+import json
+
+import pytest
 import torch
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def run_yaml(tmp_path, monkeypatch):
+    """Writes run.yaml, for this test alone."""
+
+    def write(**settings):
+        (tmp_path / "home").mkdir(exist_ok=True)
+        (tmp_path / "home" / "run.yaml").write_text(json.dumps(settings))
+        monkeypatch.setenv("CDCD_HOME", str(tmp_path / "home"))
+
+    return write

@@ -1,10 +1,6 @@
-"""The one training loop of the codecs: batches by (seed, step), checkpoints from which a killed run
-resumes bit for bit.
-"""
+"""Training of a codec: what the engine is given to train."""
 
-import math
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,25 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.codecs.quantisers import perplexity
-from pipeline.runtime.errors import UserError
-from pipeline.runtime.files import atomic
 from pipeline.runtime.params import Section
-from pipeline.runtime.progress import progress
-from pipeline.runtime.scratch import fingerprint
 from pipeline.runtime.seeds import numpy_generator, torch_generator
+from pipeline.training.engine import Hooks, Outcome, Plan, fit
+from pipeline.training.optimiser import Descent
 
 BatchSource = Callable[
     [np.random.Generator, int], Tensor
 ]  # (generator, size) -> examples [size, ...], floats
 Batches = Callable[[int, int], Tensor]  # (number, size) -> examples: a BatchSource with its seed
-AHEAD = 3  # batches prepared while the network works
 
 
 class CodecTraining(Section):
-    """The optimiser (Adam, linear warm-up, then half a cosine down to `final_learning_rate`) and
-    the rhythm of the loop.
+    """Adam, with a linear warm-up and then half a cosine down to `final_learning_rate`.
 
-    `amp` runs the network in bfloat16 on a GPU. A row of the history sums up `log_every` steps.
+    `bf16` runs the network in bfloat16 on a GPU.
     """
 
     steps: int
@@ -41,18 +33,16 @@ class CodecTraining(Section):
     final_learning_rate: float
     warmup_steps: int
     betas: tuple[float, float]
-    amp: bool
-    log_every: int
-    checkpoint_every: int
+    bf16: bool
 
-    def learning_rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        if step < self.warmup_steps:
-            return self.learning_rate * (step + 1) / self.warmup_steps
-        share = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        return (
-            self.final_learning_rate
-            + (self.learning_rate - self.final_learning_rate) * (1 + math.cos(math.pi * share)) / 2
+    def descent(self) -> Descent:
+        """The same for the engine."""
+        return Descent(
+            self.learning_rate,
+            "cosine",
+            betas=self.betas,
+            warmup_steps=self.warmup_steps,
+            final=self.final_learning_rate,
         )
 
 
@@ -69,7 +59,7 @@ class Losses:
 
 class Learner(Protocol):
     """A module that holds a `codec`, everything learned or averaged with it in its state dict, and
-    its objective.
+    its objective. One loss and one optimiser serve all of it, an adversarial critic included.
     """
 
     codec: nn.Module
@@ -81,129 +71,51 @@ class Learner(Protocol):
         """The losses of a batch."""
 
 
+class CodecTask(nn.Module):
+    """A learner whose forward pass is a training step."""
+
+    def __init__(self, learner: Learner, seed: int):
+        super().__init__()
+        self.learner, self.seed = learner, seed
+
+    def forward(self, batch: Tensor, step: int) -> Outcome:
+        """The losses of a batch, and how often each code was used."""
+        generator = torch_generator(self.seed, step, device=batch.device)
+        losses = self.learner(batch, step, generator)
+        used = torch.bincount(losses.codes, minlength=self.learner.codec.n_codes)
+        return Outcome(losses.total, losses.terms, counts={"codes": used})
+
+
 def train_codec(
     learner: Learner, source: BatchSource, settings: CodecTraining, scratch: Path, seed: int
 ) -> list[dict]:
     """Trains `learner.codec` in place and returns the history: rows of step, loss, terms, used
-    codes and perplexity.
-
-    Every `checkpoint_every` steps all state goes to `scratch`, atomically; a run that finds a
-    checkpoint there goes on from it and ends with the same bytes as an uninterrupted one (on the
-    CPU with the same number of threads).
+    codes and perplexity. Goes on from a checkpoint in `scratch`, as `fit` does.
     """
-    run = _Run(learner, settings, seed)
-    checkpoint = Path(scratch) / "codec.pt"
-    if checkpoint.exists():
-        run.resume(checkpoint)
-    else:
-        learner.start(
-            lambda number, size: source(numpy_generator(seed, "start", number), size),
-            settings.batch_size,
-            seed,
-        )
-    learner.train()
-    steps = range(run.step, settings.steps)
-    for batch in progress(
-        _prefetched(source, settings.batch_size, seed, steps),
+
+    def prepare() -> None:
+        def examples(number: int, size: int) -> Tensor:
+            return source(numpy_generator(seed, "start", number), size)
+
+        learner.start(examples, settings.batch_size, seed)
+
+    def codebook_use(counts: dict[str, Tensor]) -> dict[str, float]:
+        used = counts["codes"]
+        return {"used_codes": int((used > 0).sum()), "perplexity": perplexity(used)}
+
+    plan = Plan(
         "training the codec",
-        total=len(steps),
-    ):
-        run.advance(batch)
-        if run.step % settings.checkpoint_every == 0 and run.step < settings.steps:
-            run.save(checkpoint)
-    learner.eval()
-    return run.history
-
-
-class _Run:
-    """The state of a training: networks, optimiser, position, and the rows written so far."""
-
-    def __init__(self, learner: Learner, settings: CodecTraining, seed: int):
-        self.learner, self.settings, self.seed = learner, settings, seed
-        self.parameters = [
-            parameter for parameter in learner.parameters() if parameter.requires_grad
-        ]
-        self.device = self.parameters[0].device
-        self.optimiser = torch.optim.Adam(self.parameters, betas=settings.betas)
-        self.mark = fingerprint(settings, seed)
-        self.step, self.history = 0, []
-        self._new_row()
-
-    def _new_row(self) -> None:
-        self.sums: dict[str, Tensor] = {}
-        self.histogram = torch.zeros(
-            self.learner.codec.n_codes, dtype=torch.long, device=self.device
-        )
-
-    def advance(self, batch: Tensor) -> None:
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate_at(self.step)
-        generator = torch_generator(self.seed, self.step, device=self.device)
-        amp = self.settings.amp and self.device.type == "cuda"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=amp):
-            losses = self.learner(batch.to(self.device, non_blocking=True), self.step, generator)
-        self.optimiser.zero_grad(set_to_none=True)
-        losses.total.backward()
-        self.optimiser.step()
-        self.step += 1
-        self._note(losses)
-
-    def _note(self, losses: Losses) -> None:
-        for name, value in {"loss": losses.total, **losses.terms}.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach()
-        self.histogram += torch.bincount(losses.codes, minlength=len(self.histogram))
-        since = self.step - (self.history[-1]["step"] if self.history else 0)
-        if since == self.settings.log_every or self.step == self.settings.steps:
-            row = {name: float(value) / since for name, value in self.sums.items()}
-            if not math.isfinite(row["loss"]):
-                raise UserError(
-                    f"The codec's loss became {row['loss']} by step {self.step}; lower its"
-                    " learning_rate."
-                )
-            use = {
-                "used_codes": int((self.histogram > 0).sum()),
-                "perplexity": perplexity(self.histogram),
-            }
-            self.history.append({"step": self.step, **row, **use})
-            self._new_row()
-
-    def save(self, path: Path) -> None:
-        state = {
-            "mark": self.mark,
-            "step": self.step,
-            "history": self.history,
-            "sums": self.sums,
-            "histogram": self.histogram,
-            "learner": self.learner.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-        with atomic(path) as temporary:
-            torch.save(state, temporary)
-
-    def resume(self, path: Path) -> None:
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["mark"] != self.mark:
-            raise UserError(
-                f"{path} belongs to a training with other settings; delete it or give this training"
-                " its own folder."
-            )
-        self.learner.load_state_dict(state["learner"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.history = state["step"], state["history"]
-        self.sums, self.histogram = state["sums"], state["histogram"]
-
-
-def _prefetched(source: BatchSource, size: int, seed: int, steps: range) -> Iterator[Tensor]:
-    """The batches of the steps, a few prepared ahead in another thread; each depends on (seed,
-    step) alone.
-    """
-
-    def batch(step: int) -> Tensor:
-        return source(numpy_generator(seed, "batch", step), size)
-
-    with ThreadPoolExecutor(1) as thread:
-        waiting = [thread.submit(batch, step) for step in steps[:AHEAD]]
-        for step in steps:
-            yield waiting.pop(0).result()
-            if step + AHEAD in steps:
-                waiting.append(thread.submit(batch, step + AHEAD))
+        settings.steps,
+        settings.batch_size,
+        settings.descent(),
+        {"training": settings.model_dump(mode="json"), "seed": seed},
+        ("codecs",),
+        bf16=settings.bf16,
+    )
+    return fit(
+        CodecTask(learner, seed),
+        lambda step: source(numpy_generator(seed, "batch", step), settings.batch_size),
+        plan,
+        scratch,
+        Hooks(start=prepare, describe=codebook_use),
+    )

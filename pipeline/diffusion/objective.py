@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.distributed as dist
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -54,7 +55,7 @@ class LossTerms:
     total.
     """
 
-    total: Tensor  # to call backward() on
+    total: Tensor  # to descend
     main: Tensor  # nats a token: the variational bound, summed over t
     auxiliary: Tensor  # weighted
     contrast: Tensor  # weighted and signed: negative when negatives are pushed away; 0 without any
@@ -252,8 +253,13 @@ class Objective(nn.Module):
 
     def _watch(self, likelihood: Tensor, contrast: Tensor) -> None:
         """Stops a run that cannot go on: a loss that is not a number, or negatives that outweigh
-        the likelihood.
+        the likelihood. All processes look at the same means, and stop together.
         """
+        parts = torch.stack([likelihood, contrast]).detach()
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(parts)
+            parts /= dist.get_world_size()
+        likelihood, contrast = parts
         if not bool(torch.isfinite(likelihood + contrast)):
             raise UserError(
                 f"The loss is no longer finite (likelihood {float(likelihood):g}, contrast"
@@ -267,9 +273,7 @@ class Objective(nn.Module):
             or self.contrast.cap is not None
         ):
             return
-        self.balance.mul_(MEMORY).add_(
-            torch.stack([likelihood, contrast]).to(self.balance), alpha=1 - MEMORY
-        )
+        self.balance.mul_(MEMORY).add_(parts.to(self.balance), alpha=1 - MEMORY)
         self.seen.add_(1)
         if int(self.seen) >= PATIENCE and float(self.balance.sum()) < 0:
             raise UserError(

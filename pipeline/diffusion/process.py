@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pipeline.diffusion.schedule import Jump, Schedule, jump, linear_schedule
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.seeds import rows_drawn
 
 FLOOR = -70.0  # log-probabilities are never lower, as in the published code
 
@@ -205,6 +206,5 @@ def uniform(shape, generator: torch.Generator, device) -> Tensor:
     """Float64 numbers in [0, 1) on `device`, drawn where the generator lives (a CPU generator
     serves any device).
     """
-    return torch.rand(shape, generator=generator, device=generator.device, dtype=torch.float64).to(
-        device
-    )
+    options = {"generator": generator, "device": generator.device, "dtype": torch.float64}
+    return rows_drawn(tuple(shape), generator, lambda all_: torch.rand(all_, **options)).to(device)

@@ -6,6 +6,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from pipeline.runtime.seeds import rows_drawn
+
 WARM_UP = 10  # every step is seen more often than this before importance counts
 DECAY = 0.9
 
@@ -21,8 +23,9 @@ class UniformSteps(nn.Module):
         """Steps t [count] and the probabilities [count] (float64) with which they were drawn, on
         the generator's device.
         """
-        t = torch.randint(
-            1, self.n_steps + 1, (count,), generator=generator, device=generator.device
+        options = {"generator": generator, "device": generator.device}
+        t = rows_drawn(
+            (count,), generator, lambda all_: torch.randint(1, self.n_steps + 1, all_, **options)
         )
         return t, torch.full_like(t, 1 / self.n_steps, dtype=torch.float64)
 
@@ -59,7 +62,11 @@ class ImportanceSteps(nn.Module):
         the generator's device.
         """
         p = self.probabilities().to(generator.device)
-        index = torch.multinomial(p, count, replacement=True, generator=generator)
+        index = rows_drawn(
+            (count,),
+            generator,
+            lambda all_: torch.multinomial(p, *all_, replacement=True, generator=generator),
+        )
         return index + 1, p[index]
 
     @torch.no_grad()

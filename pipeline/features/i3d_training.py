@@ -7,19 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
 from pipeline.features.i3d import I3D, rgb_input
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.files import atomic
 from pipeline.runtime.params import Section
-from pipeline.runtime.progress import progress
 from pipeline.runtime.seeds import numpy_generator, torch_generator
+from pipeline.training.engine import Outcome, Plan, fit
+from pipeline.training.optimiser import Descent
 
-_CHECKPOINT_EVERY = 50  # steps
 _CALIBRATION = 16  # batches from which the batch norms take their statistics
 _CROP = 7 / 8
 
@@ -32,6 +31,21 @@ class I3DTraining(Section):
     frames: int
     learning_rate: float
     seed: int
+
+
+class GenreTask(nn.Module):
+    """A network that tells genres apart; its forward pass is a training step."""
+
+    def __init__(self, network: I3D):
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: tuple[Tensor, Tensor], step: int) -> Outcome:
+        """The cross-entropy of clips [B, frames, side, side, 3] uint8 and their labels [B]."""
+        clip, label = batch
+        scores = self.network(rgb_input(clip))
+        loss = F.cross_entropy(scores, label, label_smoothing=0.1)
+        return Outcome(loss, {"accuracy": (scores.argmax(1) == label).float().mean()})
 
 
 def train_i3d(
@@ -55,27 +69,23 @@ def train_i3d(
             " other weights."
         )
     labels = torch.tensor([classes.index(genre) for genre in genres])
-    network = _fresh(len(classes), width, config.seed).to(device())
-    optimiser = torch.optim.Adam(network.parameters(), config.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, config.steps)
-    checkpoint = scratch / "i3d.pt" if scratch else None
-    state = {"network": network, "optimiser": optimiser, "schedule": schedule}
-    first, history = _resume(checkpoint, state)
-    network.train()
-    for step in progress(range(first, config.steps), "training I3D"):
-        clip, label = _batch(clips, labels, config, step)
-        scores = network(clip)
-        loss = F.cross_entropy(scores, label, label_smoothing=0.1)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        accuracy = (scores.argmax(1) == label).float().mean()
-        history.append({"step": step + 1, "loss": loss.item(), "accuracy": accuracy.item()})
-        if checkpoint and (step + 1) % _CHECKPOINT_EVERY == 0:
-            _save(checkpoint, state, history)
+    network = _fresh(len(classes), width, config.seed)
+    plan = Plan(
+        "training I3D",
+        config.steps,
+        config.batch_size,
+        Descent(config.learning_rate, "cosine"),
+        {"training": config.model_dump(mode="json"), "width": width, "classes": classes},
+        ("features",),
+    )
+    history = fit(
+        GenreTask(network), lambda step: _batch(clips, labels, config, step), plan, scratch
+    )
     batches = range(config.steps, config.steps + _CALIBRATION)
-    update_bn((_batch(clips, labels, config, step)[0] for step in batches), network)
+    update_bn(
+        (rgb_input(_batch(clips, labels, config, step)[0].to(device())) for step in batches),
+        network,
+    )
     return network.cpu().eval().requires_grad_(False), history
 
 
@@ -96,13 +106,13 @@ def _fresh(classes: int, width: float, seed: int, channels: int = 3) -> I3D:
 def _batch(
     clips: Sequence[np.ndarray], labels: Tensor, config: I3DTraining, step: int
 ) -> tuple[Tensor, Tensor]:
-    """The clips [B, 3, frames, side, side] in [-1, 1] and labels [B] of one step: a window, a crop
-    and a mirroring each.
+    """The clips [B, frames, side, side, 3] uint8 and labels [B] of one step: a window, a crop and a
+    mirroring each.
     """
     generator = numpy_generator(config.seed, step)
     rows = generator.integers(0, len(labels), config.batch_size)
     drawn = np.stack([_window(np.asarray(clips[row]), config.frames, generator) for row in rows])
-    return rgb_input(torch.from_numpy(drawn).to(device())), labels[rows].to(device())
+    return torch.from_numpy(drawn), labels[rows]
 
 
 def _window(clip: np.ndarray, frames: int, generator: np.random.Generator) -> np.ndarray:
@@ -115,21 +125,3 @@ def _window(clip: np.ndarray, frames: int, generator: np.random.Generator) -> np
     times = np.minimum(np.arange(start, start + frames), len(clip) - 1)
     window = clip[times, top : top + side, left : left + side]
     return window[:, :, ::-1] if generator.random() < 0.5 else window
-
-
-def _save(checkpoint: Path, state: dict, history: list[dict]) -> None:
-    with atomic(checkpoint) as temporary:
-        torch.save(
-            {name: part.state_dict() for name, part in state.items()} | {"history": history},
-            temporary,
-        )
-
-
-def _resume(checkpoint: Path | None, state: dict) -> tuple[int, list[dict]]:
-    """The step to begin with and the history so far, after putting back what a checkpoint holds."""
-    if checkpoint is None or not checkpoint.exists():
-        return 0, []
-    saved = torch.load(checkpoint, map_location=device(), weights_only=True)
-    for name, part in state.items():
-        part.load_state_dict(saved[name])
-    return len(saved["history"]), saved["history"]

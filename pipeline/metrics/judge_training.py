@@ -22,6 +22,8 @@ from pipeline.runtime.params import Section
 from pipeline.runtime.progress import progress
 from pipeline.runtime.seeds import derived_seed, numpy_generator, torch_generator
 from pipeline.storage.manifest import Manifest
+from pipeline.training.engine import Outcome, Plan, fit
+from pipeline.training.optimiser import Descent
 
 BATCH = 64
 NOISE = 0.05  # standard deviation; a judge must not take a codec's texture for content
@@ -150,28 +152,47 @@ Targets = Callable[
 ]  # numbers of pictures -> what `loss` compares them with
 
 
-def _fit(config: TrainedJudge, network: nn.Module, images: Tensor, targets: Targets) -> None:
-    """Trains the network (AdamW, one learning-rate cycle) on random batches of pictures, moved a
-    little and with noise.
+class JudgeTask(nn.Module):
+    """A judge whose forward pass is a training step."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: tuple[Tensor, Tensor], step: int) -> Outcome:
+        """The loss of pictures and of what they are compared with."""
+        return Outcome(self.network.loss(*batch))
+
+
+def _fit(
+    config: TrainedJudge,
+    network: nn.Module,
+    images: Tensor,
+    targets: Targets,
+    scratch: Path | None = None,
+) -> list[dict]:
+    """The history of a training on random batches of pictures, moved a little and with noise, over
+    one learning-rate cycle; the network ends frozen, on the CPU.
     """
-    optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=0.01)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, total_steps=config.steps
-    )
-    reach = config.image_size // 16
-    for step in progress(range(config.steps), "training the judge"):
+    size, reach = min(config.batch_size, len(images)), config.image_size // 16
+
+    def batch_at(step: int) -> tuple[Tensor, Tensor]:
         generator = torch_generator(config.seed, "judge", step)
-        chosen = torch.randint(
-            len(images), (min(config.batch_size, len(images)),), generator=generator
-        )
+        chosen = torch.randint(len(images), (size,), generator=generator)
         top, left = torch.randint(2 * reach + 1, (2,), generator=generator)
         batch = F.pad(images[chosen] / 255, [reach] * 4, mode="replicate")[..., top:, left:]
         batch = batch[..., : config.image_size, : config.image_size]
         batch = batch + NOISE * torch.randn(batch.shape, generator=generator)
-        loss = network.loss(batch, targets(chosen, generator))
-        optimiser.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        cycle.step()
-    network.eval().requires_grad_(False)
+        return batch, targets(chosen, generator)
+
+    plan = Plan(
+        "training the judge",
+        config.steps,
+        size,
+        Descent(config.learning_rate, "one_cycle", weight_decay=0.01, clip_norm=1.0),
+        {"judge": config.model_dump(mode="json")},
+        ("metrics",),
+    )
+    history = fit(JudgeTask(network), batch_at, plan, scratch)
+    network.cpu().eval().requires_grad_(False)
+    return history

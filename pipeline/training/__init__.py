@@ -1,3 +1,3 @@
-"""Training of the denoiser and its condition encoders: batches, optimiser, loop, checkpoints,
-several processes.
+"""The one training engine of denoiser, codecs, I3D and judges: batches, optimiser, averages,
+checkpoints, history, several processes.
 """

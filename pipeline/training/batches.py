@@ -8,7 +8,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from pipeline.negatives import reorder_sequence
 from pipeline.runtime.seeds import numpy_generator
@@ -52,8 +51,10 @@ def rows_at(step: int, batch_size: int, n_rows: int, seed: int) -> np.ndarray:
     return np.array([epochs[int(index // n_rows)][index % n_rows] for index in wanted])
 
 
-class TrainingBatches(Dataset):
-    """Item k is the batch of step k (of process `rank` of `world`), whatever came before."""
+class TrainingBatches:
+    """`at(step)` is the batch of a step, whatever came before: of its `batch_size` rows the part of
+    process `rank` of `world`.
+    """
 
     def __init__(
         self,
@@ -73,11 +74,14 @@ class TrainingBatches(Dataset):
         self.token_rows, self.condition_rows = tokens.rows_of(rows), conditions.rows_of(rows)
         self.negative_rows = negatives.rows_of(rows) if kinds else None
 
-    def __getitem__(self, step: int) -> Batch:
-        global_step = step * self.world + self.rank
-        positions = rows_at(global_step, self.batch_size, len(self.token_rows), self.seed)
-        choose = numpy_generator(self.seed, "captions", global_step)
-        inputs = condition_inputs(self.conditions, self.condition_rows[positions], choose)
+    def at(self, step: int) -> Batch:
+        """This process's part of the batch of a step."""
+        everyone = rows_at(step, self.batch_size, len(self.token_rows), self.seed)
+        share = self.batch_size // self.world
+        mine = slice(self.rank * share, (self.rank + 1) * share)
+        choose = numpy_generator(self.seed, "captions", step)
+        inputs = condition_inputs(self.conditions, self.condition_rows[everyone], choose, mine)
+        positions = everyone[mine]
         x_0 = torch.from_numpy(self.tokens["tokens"][self.token_rows[positions]].astype(np.int64))
         negatives = {kind: self._negatives(kind, positions, x_0) for kind in self.kinds}
         return Batch(x_0, inputs, negatives)
@@ -94,7 +98,3 @@ class TrainingBatches(Dataset):
         if self.negatives.provenance["intra"] == "tokens":
             return reorder_sequence(x_0, torch.from_numpy(stored))
         return torch.from_numpy(stored)
-
-    def loader(self, start: int, stop: int, workers: int) -> DataLoader:
-        """Batches of the steps start..stop-1 in order, read ahead by `workers` processes."""
-        return DataLoader(self, batch_size=None, sampler=range(start, stop), num_workers=workers)

@@ -1,18 +1,24 @@
-"""The optimiser and its learning-rate schedule."""
+"""The optimiser and its learning-rate schedule: one set for all that is trained here."""
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import (
-    CosineAnnealingLR,
-    LinearLR,
-    LRScheduler,
-    ReduceLROnPlateau,
-    SequentialLR,
-)
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from pipeline.runtime.params import Section
+
+
+class Average(Section):
+    """The exponential moving average of the weights that is saved: `decay`, applied every `every`
+    steps.
+    """
+
+    decay: float
+    every: int
 
 
 class Optimiser(Section):
@@ -24,7 +30,7 @@ class Optimiser(Section):
     every parameter, as the authors do.
     """
 
-    lr: float
+    learning_rate: float
     betas: tuple[float, float]
     weight_decay: float
     warmup_steps: int
@@ -33,60 +39,137 @@ class Optimiser(Section):
     plateau_patience: int
     clip_norm: float
 
+    def descent(self) -> "Descent":
+        """The same for the engine; a cosine ends at a hundredth of the learning rate."""
+        return Descent(
+            self.learning_rate,
+            self.schedule,
+            betas=self.betas,
+            weight_decay=self.weight_decay,
+            warmup_steps=self.warmup_steps,
+            warmup_from=self.warmup_from,
+            final=0.01 * self.learning_rate,
+            patience=self.plateau_patience,
+            clip_norm=self.clip_norm,
+        )
 
-class LRSchedule:
-    """The learning rate over the steps, whatever the schedule: `advance` after each optimiser step,
-    state for checkpoints.
+
+@dataclass(frozen=True)
+class Descent:
+    """AdamW (without `weight_decay` the same as Adam), the schedule of its rate, and the norm to
+    which gradients are clipped.
+
+    `warmup_from` is the rate of the first step, and `learning_rate` that of step `warmup_steps`;
+    without it the rate grows by equal parts from the first step on and is whole at the last step of
+    the warm-up. `final` is where a cosine ends; `patience` is the plateau's, in steps.
     """
 
-    def __init__(self, config: Optimiser, optimiser: torch.optim.Optimizer, n_steps: int):
-        warmup = LinearLR(
-            optimiser, config.warmup_from / config.lr, 1.0, max(1, config.warmup_steps)
-        )
-        self.warmup_steps, self.plateau, self.taken = config.warmup_steps, None, 0
-        if config.schedule == "cosine":
-            after = CosineAnnealingLR(
-                optimiser, max(1, n_steps - config.warmup_steps), eta_min=0.01 * config.lr
-            )
-            self.scheduler: LRScheduler = SequentialLR(
-                optimiser, [warmup, after], [max(1, config.warmup_steps)]
-            )
-        else:
-            self.scheduler = warmup
-        if config.schedule == "plateau":
+    learning_rate: float
+    schedule: Literal["constant", "cosine", "plateau", "one_cycle"] = "constant"
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    warmup_steps: int = 0
+    warmup_from: float | None = None
+    final: float = 0.0
+    patience: int = 0
+    clip_norm: float | None = None
+
+    def rate_at(self, step: int, n_steps: int) -> float:
+        """The learning rate of a step, counted from 0, of `n_steps`; a plateau's without its
+        cuts.
+        """
+        if step < self.warmup_steps:
+            return self._warming_up(step)
+        if self.schedule == "one_cycle":
+            start = self.learning_rate / 25
+            return _cycle(start, self.learning_rate, start / 1e4, step, n_steps)
+        if self.schedule != "cosine":
+            return self.learning_rate
+        share = (step - self.warmup_steps) / max(1, n_steps - self.warmup_steps)
+        return _between(self.learning_rate, self.final, share)
+
+    def _warming_up(self, step: int) -> float:
+        if self.warmup_from is None:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        share = step / self.warmup_steps
+        return self.warmup_from + (self.learning_rate - self.warmup_from) * share
+
+    def beta_at(self, step: int, n_steps: int) -> float:
+        """The first beta of a step; one cycle lowers it where the rate is high."""
+        if self.schedule != "one_cycle":
+            return self.betas[0]
+        return _cycle(0.95, 0.85, 0.95, step, n_steps)
+
+
+def _cycle(start: float, middle: float, end: float, step: int, n_steps: int) -> float:
+    """To the middle in three tenths of the steps and on to the end in the rest (Smith and Topin,
+    2019; torch's OneCycleLR).
+    """
+    top, last = 0.3 * n_steps - 1, n_steps - 1
+    if step <= top:
+        return _between(start, middle, step / top if top > 0 else 1.0)
+    return _between(middle, end, min(1.0, (step - top) / (last - top)) if last > top else 1.0)
+
+
+def _between(start: float, end: float, share: float) -> float:
+    """Half a cosine from `start` to `end`."""
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+class LRSchedule:
+    """Sets the rate of an optimiser over the steps: `advance` after each, state for checkpoints."""
+
+    def __init__(self, descent: Descent, optimiser: torch.optim.Optimizer, n_steps: int):
+        self.descent, self.optimiser, self.n_steps, self.taken = descent, optimiser, n_steps, 0
+        self.plateau = None
+        self._set()
+        if descent.schedule == "plateau":
             self.plateau = ReduceLROnPlateau(
                 optimiser,
                 factor=0.5,
-                patience=config.plateau_patience,
+                patience=descent.patience,
                 threshold=0.1,
                 threshold_mode="rel",
                 min_lr=1e-6,
             )
 
-    def advance(self, loss: float) -> None:
-        """Moves on by one step; the plateau rule looks at `loss` once the warm-up is over."""
+    @property
+    def rate(self) -> float:
+        """The rate of the next step."""
+        return self.optimiser.param_groups[0]["lr"]
+
+    def advance(self, loss: Callable[[], float]) -> None:
+        """Moves on by one step; the plateau rule asks for the `loss` once the warm-up is over."""
         self.taken += 1
-        if self.plateau is not None and self.taken > self.warmup_steps:
-            self.plateau.step(loss)
+        if self.plateau is not None and self.taken > self.descent.warmup_steps:
+            self.plateau.step(loss())
         else:
-            self.scheduler.step()
+            self._set()
+
+    def _set(self) -> None:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.descent.rate_at(self.taken, self.n_steps)
+            beta = self.descent.beta_at(self.taken, self.n_steps)
+            group["betas"] = (beta, self.descent.betas[1])
 
     def state_dict(self) -> dict:
-        """Everything a resumed run needs."""
+        """Everything a resumed run needs besides the optimiser's own state."""
         plateau = None if self.plateau is None else self.plateau.state_dict()
-        return {"scheduler": self.scheduler.state_dict(), "plateau": plateau, "taken": self.taken}
+        return {"plateau": plateau, "taken": self.taken}
 
     def load_state_dict(self, state: dict) -> None:
         """Restores what `state_dict` gave."""
-        self.scheduler.load_state_dict(state["scheduler"])
         self.taken = state["taken"]
         if self.plateau is not None:
             self.plateau.load_state_dict(state["plateau"])
 
 
-def build_optimiser(config: Optimiser, module: nn.Module) -> torch.optim.Optimizer:
+def build_optimiser(descent: Descent, module: nn.Module) -> torch.optim.Optimizer:
     """AdamW over all trainable parameters of `module`, in one group."""
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     return torch.optim.AdamW(
-        parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, foreach=True
+        [parameter for parameter in module.parameters() if parameter.requires_grad],
+        lr=descent.learning_rate,
+        betas=descent.betas,
+        weight_decay=descent.weight_decay,
+        foreach=True,
     )

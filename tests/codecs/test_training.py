@@ -10,6 +10,7 @@ import torch
 
 from pipeline.codecs.training import CodecTraining, train_codec
 from pipeline.runtime.errors import UserError
+from pipeline.training.checkpoint import Checkpoints
 from tests.helpers.codec_learners import (
     CRITIC,
     GUMBEL,
@@ -26,9 +27,7 @@ SETTINGS = CodecTraining(
     final_learning_rate=1e-3,
     warmup_steps=2,
     betas=(0.9, 0.99),
-    amp=False,
-    log_every=3,
-    checkpoint_every=2,
+    bf16=False,
 )
 LEARNERS = {
     "sound": (sound_learner, sounds),
@@ -55,14 +54,15 @@ def dying(source, after):
 
 
 @pytest.mark.parametrize("kind", LEARNERS)
-def test_a_killed_training_resumes_to_the_same_bytes(tmp_path, kind):
+def test_a_killed_training_resumes_to_the_same_bytes(tmp_path, kind, run_yaml):
+    run_yaml(log_every=3, checkpoint_every=2)
     make, source = LEARNERS[kind]
     whole = make()
     history = train_codec(whole, source, SETTINGS, tmp_path / "whole", seed=5)
 
     with pytest.raises(Killed):
         train_codec(make(), dying(source, 4 + 5), SETTINGS, tmp_path / "killed", seed=5)
-    assert (tmp_path / "killed" / "codec.pt").exists()
+    assert Checkpoints(tmp_path / "killed").load().facts["step"] in (4, 6)
     torch.manual_seed(99)
     resumed = make()
     for parameter in resumed.parameters():
@@ -75,9 +75,10 @@ def test_a_killed_training_resumes_to_the_same_bytes(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", LEARNERS)
-def test_training_learns_and_tells_its_history(tmp_path, kind):
+def test_training_learns_and_tells_its_history(tmp_path, kind, run_yaml):
+    run_yaml(log_every=20)
     make, source = LEARNERS[kind]
-    settings = SETTINGS.model_copy(update={"steps": 80, "log_every": 20, "learning_rate": 1e-2})
+    settings = SETTINGS.model_copy(update={"steps": 80, "learning_rate": 1e-2})
     history = train_codec(make(), source, settings, tmp_path, seed=0)
     assert [row["step"] for row in history] == [20, 40, 60, 80]
     term = "l2" if kind == "sound" else "l1"
@@ -97,7 +98,8 @@ def test_another_seed_gives_another_codec_and_the_same_seed_the_same(tmp_path):
     assert not torch.equal(codecs[0], codecs[2])
 
 
-def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
+def test_a_checkpoint_of_other_settings_is_refused(tmp_path, run_yaml):
+    run_yaml(checkpoint_every=2)
     with pytest.raises(Killed):
         train_codec(sound_learner(), dying(sounds, 4 + 5), SETTINGS, tmp_path, seed=0)
     other = SETTINGS.model_copy(update={"learning_rate": 1.0})
@@ -139,7 +141,7 @@ def test_fine_tuning_begins_at_the_given_codewords():
 
 
 def test_learning_rate_warms_up_and_falls_along_a_cosine():
-    rates = [SETTINGS.learning_rate_at(step) for step in range(8)]
+    rates = [SETTINGS.descent().rate_at(step, SETTINGS.steps) for step in range(8)]
     assert rates[0] == pytest.approx(1e-3)
     assert rates[1] == rates[2] == pytest.approx(2e-3)
     assert rates[7] == pytest.approx(1e-3)

@@ -236,7 +236,8 @@ def moving_bars(n_clips: int) -> tuple[list[np.ndarray], list[str]]:
 CONFIG = I3DTraining(steps=8, batch_size=4, frames=16, learning_rate=3e-3, seed=0)
 
 
-def test_a_narrow_network_learns_to_tell_classes_apart():
+def test_a_narrow_network_learns_to_tell_classes_apart(run_yaml):
+    run_yaml(log_every=1)
     clips, genres = moving_bars(12)
     config = CONFIG.model_copy(update={"steps": 20, "batch_size": 6})
     network, history = train_i3d(clips, genres, 1 / 16, config)
@@ -247,10 +248,10 @@ def test_a_narrow_network_learns_to_tell_classes_apart():
     assert (predicted == truth).float().mean() > 0.8
 
 
-def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
+def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch, run_yaml):
     from pipeline.features import i3d_training
 
-    monkeypatch.setattr(i3d_training, "_CHECKPOINT_EVERY", 3)
+    run_yaml(log_every=1, checkpoint_every=3)
     clips, genres = moving_bars(6)
     whole, history = train_i3d(clips, genres, 1 / 32, CONFIG)
 
@@ -266,7 +267,7 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path, monkeypatch):
         return batch
 
     with monkeypatch.context() as patch:
-        patch.setattr(i3d_training, "_batch", killed_at(5))
+        patch.setattr(i3d_training, "_batch", killed_at(7))
         with pytest.raises(Killed):
             train_i3d(clips, genres, 1 / 32, CONFIG, tmp_path)
     resumed, again = train_i3d(clips, genres, 1 / 32, CONFIG, tmp_path)

@@ -24,13 +24,10 @@ SMALL = {  # sizes and counts, nothing else
     "extract.visual": {"size": 32, "window": 16},
     "extract.visual.training": {"steps": 2, "batch_size": 2},
     "codec.architecture": {"width": [16], "dimension": 16, "n_codes": 32},
-    "codec.training": {"steps": 3, "batch_size": 4, "log_every": 1, "checkpoint_every": 2},
+    "codec.training": {"steps": 3, "batch_size": 4},
     "negatives": {"n_intra": 2, "n_inter": 2},
     "judge": {"steps": 2, "batch_size": 4, "width": 8, "pictures": 50},
-    "train": (
-        {"steps": 3, "batch_size": 4, "diffusion_steps": 8, "workers": 0}
-        | {"log_every": 1, "validate_every": 2, "checkpoint_every": 2}
-    ),
+    "train": {"steps": 3, "batch_size": 4, "diffusion_steps": 8},
     "train.model.denoiser": {"layers": 1, "width": 32, "heads": 4},
     "train.model.condition": {
         "motion_width": 8,

@@ -45,15 +45,8 @@ SMALL = {
     "digits": {"download": {"val": 20, "test": 20}, "judge": {"steps": 2, "batch_size": 8}},
 }
 SMALL_EVERYWHERE = {
-    "codec.training": {"steps": 3, "batch_size": 4, "checkpoint_every": 2, "log_every": 1},
-    "train": {
-        "steps": 3,
-        "batch_size": 4,
-        "checkpoint_every": 1,
-        "log_every": 1,
-        "validate_every": 2,
-        "validation_batches": 1,
-    },
+    "codec.training": {"steps": 3, "batch_size": 4},
+    "train": {"steps": 3, "batch_size": 4},
     "train.model.denoiser": {"layers": 1, "width": 32},
     "sample": {"seeds": [0, 1], "batch": 8, "media": 2},
     "sample.sampling": {"steps": 4},
@@ -82,6 +75,8 @@ def house(tmp_path_factory):
     """A folder in which every stage of the three embedded data sets has run once."""
     folder = tmp_path_factory.mktemp("house")
     write_params(folder, small_params(contrast="step_intra"))
+    (folder / "home").mkdir()
+    (folder / "home/run.yaml").write_text("{checkpoint_every: 1, log_every: 1, validate_every: 2}")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("CDCD_HOME", str(folder / "home"))
@@ -178,7 +173,7 @@ def test_a_killed_stage_goes_on_to_the_same_bytes(inside, stage):
     )
     scratch, deadline = inside / "home" / "scratch", time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
-        if any(file.suffix in (".npz", ".pt", ".npy") for file in scratch.rglob("*")):
+        if any(file.suffix in (".npz", ".safetensors", ".npy") for file in scratch.rglob("*")):
             break
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

@@ -1,0 +1,138 @@
+"""Training of the denoiser with its condition encoders: what the engine is given to train."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import torch
+from pydantic import model_validator
+from torch import nn
+
+from pipeline.diffusion.contrast import Contrast
+from pipeline.diffusion.objective import Loss, Objective
+from pipeline.diffusion.process import MaskAndReplace
+from pipeline.model.network import Network
+from pipeline.runtime.params import Section
+from pipeline.runtime.run import run_settings
+from pipeline.runtime.seeds import shared_generator
+from pipeline.training.batches import Batch, TrainingBatches
+from pipeline.training.engine import Hooks, Outcome, Plan, fit
+from pipeline.training.optimiser import Average, Optimiser
+from pipeline.training.processes import alone
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+M = TypeVar("M")
+
+
+class Train(Section, Generic[M]):
+    """Everything that decides a training, apart from the top-level `contrast`.
+
+    `init` names a model trained here whose weights are the start (null: random ones). `bf16` counts
+    on a GPU only; the losses stay in float32. `diffusion_steps` is T. `batch_size` is that of all
+    processes together.
+    """
+
+    seed: int
+    init: str | None
+    steps: int
+    batch_size: int
+    diffusion_steps: int
+    bf16: bool
+    model: M
+    loss: Loss
+    contrast: Contrast
+    optimiser: Optimiser
+    average: Average
+
+    @model_validator(mode="after")
+    def _is_averaged(self) -> "Train":
+        if self.average.every > self.steps:
+            raise ValueError(
+                f"average.every is {self.average.every}, more than the steps, so that nothing would"
+                " be learned"
+            )
+        return self
+
+
+class DenoiserTask(nn.Module):
+    """Network and loss as one module whose forward pass is a training step."""
+
+    def __init__(self, network: Network, objective: Objective, seed: int, rank: int, world: int):
+        super().__init__()
+        self.network, self.objective = network, objective
+        self.seed, self.rank, self.world = seed, rank, world
+        self.bound_every = run_settings().bound_every
+
+    def forward(self, batch: Batch, step: int) -> Outcome:
+        """The loss of a batch; the noise is this process's part of the whole batch's."""
+        generator = shared_generator(self.rank, self.world, self.seed, "noise", step, 0)
+        wants_bound = (
+            bool(self.objective.terms and self.bound_every) and (step + 1) % self.bound_every == 0
+        )
+        terms = self.objective(
+            self.network, batch.x_0, batch.inputs, generator, batch.negatives, wants_bound
+        )
+        means = {"main": terms.main, "auxiliary": terms.auxiliary, "contrast": terms.contrast}
+        means |= {f"negative_{name}": value for name, value in terms.negative.items()}
+        bound = {f"bound_{name}": value for name, value in terms.bound.items()}
+        return Outcome(terms.total, means, bound)
+
+
+def train_network(
+    network: Network,
+    config: Train,
+    setting: str,
+    training: TrainingBatches,
+    validation: TrainingBatches | None,
+    folder: Path,
+    fabric: "Fabric | None" = None,
+) -> list[dict]:
+    """The history of the training; `network` ends with the averaged weights.
+
+    Raises UserError when the loss is not finite or the negative term runs away, and as `fit` does.
+    """
+    fabric = fabric or alone(config.bf16)
+    process = MaskAndReplace(network.n_codes, config.diffusion_steps)
+    objective = Objective(process, config.loss, setting, config.contrast)
+    task = DenoiserTask(network, objective, config.seed, fabric.global_rank, fabric.world_size)
+
+    def held_out_loss(averaged: Network) -> float:
+        return validate(averaged, process, config, validation, fabric.device)
+
+    plan = Plan(
+        f"training ({setting})",
+        config.steps,
+        config.batch_size,
+        config.optimiser.descent(),
+        {"train": config.model_dump(mode="json"), "contrast": setting},
+        ("diffusion", "model"),
+        config.average,
+        config.bf16,
+    )
+    hooks = Hooks(averaged=network, validate=held_out_loss if validation is not None else None)
+    return fit(task, training.at, plan, folder, hooks, fabric)
+
+
+@torch.no_grad()
+def validate(
+    network: Network,
+    process: MaskAndReplace,
+    config: Train,
+    batches: TrainingBatches,
+    device: torch.device,
+) -> float:
+    """The likelihood part of the loss in nats a token on held-out rows, this process's part of
+    them: same rows and same noise at every call.
+    """
+    loss = config.loss.model_copy(update={"t_sampling": "uniform", "null_probability": 0.0})
+    objective = Objective(process, loss, "vanilla").to(device).eval()
+    was_training = network.training
+    network.eval()
+    total, n_batches = 0.0, run_settings().validation_batches
+    for number in range(n_batches):
+        batch = batches.at(number).to(device)
+        generator = shared_generator(batches.rank, batches.world, config.seed, "validation", number)
+        total += float(objective(network, batch.x_0, batch.inputs, generator).main)
+    network.train(was_training)
+    return total / n_batches

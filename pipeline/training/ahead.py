@@ -1,0 +1,38 @@
+"""Batches that are ready when the network is."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from torch.utils.data import DataLoader, Dataset
+
+AHEAD = 3  # batches prepared by the thread while the network works
+
+
+class _Steps(Dataset):
+    """A function of the step as a data set."""
+
+    def __init__(self, batch_at: Callable[[int], object]):
+        self.batch_at = batch_at
+
+    def __getitem__(self, step: int) -> object:
+        return self.batch_at(step)
+
+
+def _as_it_is(batch: object) -> object:
+    return batch
+
+
+def read_ahead(batch_at: Callable[[int], object], steps: range, workers: int) -> Iterator[object]:
+    """The batches of the steps in order, a few prepared ahead: by `workers` processes, or else by
+    a thread.
+    """
+    if workers:
+        ahead = {"num_workers": workers, "collate_fn": _as_it_is}
+        yield from DataLoader(_Steps(batch_at), batch_size=None, sampler=steps, **ahead)
+        return
+    with ThreadPoolExecutor(1) as thread:
+        waiting = [thread.submit(batch_at, step) for step in steps[:AHEAD]]
+        for step in steps:
+            yield waiting.pop(0).result()
+            if step + AHEAD in steps:
+                waiting.append(thread.submit(batch_at, step + AHEAD))

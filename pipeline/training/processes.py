@@ -1,0 +1,72 @@
+"""Device, precision and processes, by Lightning Fabric: one process, or as many as torchrun or srun
+started.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch.distributed as dist
+
+from pipeline.runtime.device import device
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+def alone(bf16: bool = False) -> "Fabric":
+    """One process on `device()`; `bf16` counts on a GPU only."""
+    from lightning_fabric import Fabric  # takes two seconds to import
+    from lightning_fabric.strategies import SingleDeviceStrategy
+
+    return Fabric(
+        accelerator=_accelerator(),
+        strategy=SingleDeviceStrategy(device()),
+        precision=_precision(bf16),
+    )
+
+
+@contextmanager
+def processes(bf16: bool = False) -> Iterator["Fabric"]:
+    """This process among those that torchrun or srun announce, or alone; the group ends with the
+    block.
+    """
+    world, machines = _announced()
+    if world == 1:
+        yield alone(bf16)
+        return
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies import DDPStrategy
+
+    fabric = Fabric(
+        accelerator=_accelerator(),
+        strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False),
+        devices=world // machines,
+        num_nodes=machines,
+        precision=_precision(bf16),
+    )
+    fabric.launch()
+    try:
+        yield fabric
+    finally:
+        dist.destroy_process_group()
+
+
+def _announced() -> tuple[int, int]:
+    """The processes and the machines of this job."""
+    given = os.environ
+    if "TORCHELASTIC_RUN_ID" in given:
+        world = int(given["WORLD_SIZE"])
+        return world, world // int(given["LOCAL_WORLD_SIZE"])
+    if "SLURM_STEP_NUM_TASKS" in given:
+        return int(given["SLURM_STEP_NUM_TASKS"]), int(given["SLURM_STEP_NUM_NODES"])
+    return 1, 1
+
+
+def _accelerator() -> str:
+    return "cuda" if device().type == "cuda" else "cpu"
+
+
+def _precision(bf16: bool) -> str:
+    return "bf16-mixed" if bf16 and device().type == "cuda" else "32-true"

@@ -1,0 +1,61 @@
+"""Training of the denoiser: it learns, and a resumed run is the uninterrupted one bit for bit."""
+
+import pytest
+import torch
+
+from pipeline.runtime.errors import UserError
+from pipeline.training.checkpoint import Checkpoints
+from pipeline.training.optimiser import Average
+from tests.helpers.small_denoiser import config, train, write_stores
+
+
+@pytest.fixture
+def stores(tmp_path):
+    return write_stores(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "setting", ["vanilla", "step_intra", "step_inter", "sample_intra", "sample_inter"]
+)
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(
+    stores, tmp_path, setting, monkeypatch, run_yaml
+):
+    run_yaml(log_every=4, bound_every=4, validate_every=4, validation_batches=1, checkpoint_every=5)
+    whole, whole_history = train(stores, tmp_path / "whole", config(), setting)
+    real, calls = torch.optim.AdamW.step, []
+
+    def dies_at_the_eighth(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 8:
+            raise KeyboardInterrupt
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", dies_at_the_eighth)
+    with pytest.raises(KeyboardInterrupt):
+        train(stores, tmp_path / "stopped", config(), setting)
+    monkeypatch.setattr(torch.optim.AdamW, "step", real)
+    assert Checkpoints(tmp_path / "stopped").load().facts["step"] == 5
+    resumed, resumed_history = train(stores, tmp_path / "stopped", config(), setting)
+    assert resumed_history == whole_history
+    assert all(resumed[name].equal(whole[name]) for name in whole)
+
+
+def test_the_loss_falls_and_the_history_says_so(stores, tmp_path, run_yaml):
+    run_yaml(log_every=50, validate_every=50)
+    _, history = train(stores, tmp_path / "run", config(steps=150), "sample_inter")
+    assert [row["step"] for row in history] == [50, 100, 150]
+    assert history[-1]["validation"] < 0.6 * history[0]["validation"]
+    assert {"contrast", "negative_sample_inter", "bound_sample_inter", "gradient"} <= set(
+        history[-1]
+    )
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_a_sentence(stores, tmp_path):
+    wild = config(learning_rate=1e30, warmup_from=1e30, clip_norm=1e30)
+    with pytest.raises(UserError, match="(finite|loss)"):
+        train(stores, tmp_path / "run", wild)
+
+
+def test_a_training_too_short_for_its_average_is_refused():
+    with pytest.raises(ValueError, match="nothing would be learned"):
+        config(steps=5, average=Average(decay=0.9, every=6))
