@@ -1,5 +1,6 @@
 """Files that appear whole or not at all; JSON; digests."""
 
+import errno
 import hashlib
 import json
 import os
@@ -26,8 +27,8 @@ def atomic(path: Path) -> Iterator[Path]:
         if path.is_dir():
             _remove(path)
         os.replace(temporary, path)
-    except OSError as error:
-        if error.errno == 28 or "No space left" in str(error):
+    except Exception as error:
+        if _is_full(error):
             raise UserError(
                 f"No space left on the disk while writing {path}; free some and run the command"
                 " again."
@@ -35,6 +36,16 @@ def atomic(path: Path) -> Iterator[Path]:
         raise
     finally:
         _remove(temporary)
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether it says that the disk or the quota is used up: by its number, in the words of HDF5
+    and safetensors, or in those of torch.save, which tells a failed write and no reason.
+    """
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    phrases = ("No space left", "os error 28", "Disk quota exceeded", "PytorchStreamWriter failed")
+    return any(phrase in str(error) for phrase in phrases)
 
 
 def _sync(path: Path) -> None:
