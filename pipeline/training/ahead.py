@@ -1,9 +1,12 @@
 """Batches that are ready when the network is."""
 
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from torch.utils.data import DataLoader, Dataset
+
+from pipeline.training.signals import SIGNALS
 
 AHEAD = 3  # batches prepared by the thread while the network works
 
@@ -22,12 +25,20 @@ def _as_it_is(batch: object) -> object:
     return batch
 
 
+def _deaf(_worker: int) -> None:
+    """Lets a reading process go on when a terminal or a cluster signals the whole group: the
+    training ends it, after the step in progress.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def read_ahead(batch_at: Callable[[int], object], steps: range, workers: int) -> Iterator[object]:
     """The batches of the steps in order, a few prepared ahead: by `workers` processes, or else by
     a thread.
     """
     if workers:
-        ahead = {"num_workers": workers, "collate_fn": _as_it_is}
+        ahead = {"num_workers": workers, "collate_fn": _as_it_is, "worker_init_fn": _deaf}
         yield from DataLoader(_Steps(batch_at), batch_size=None, sampler=steps, **ahead)
         return
     with ThreadPoolExecutor(1) as thread:

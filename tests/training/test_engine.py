@@ -111,13 +111,14 @@ def test_a_killed_training_leaves_its_curve_and_a_resumed_one_cuts_it_to_its_che
 def test_a_damaged_checkpoint_gives_way_and_the_end_is_the_same(
     run_yaml, tmp_path, capsys, workers
 ):
-    run_yaml(checkpoint_every=4, workers=workers)
+    run_yaml(checkpoint_every=4)
     whole, resumed = Line(), Line()
     fit(whole, batch_at, plan())
     with pytest.raises(Killed):
         fit(Line(), dying_at(14), plan(), tmp_path / "run")
     newest = Checkpoints(tmp_path / "run").newest
     newest.write_bytes(newest.read_bytes()[:-3])
+    run_yaml(checkpoint_every=4, workers=workers)
     fit(resumed, batch_at, plan(), tmp_path / "run")
     assert "going on from the one before, of step 8" in capsys.readouterr().err
     assert resumed.line.weight.equal(whole.line.weight)
@@ -160,9 +161,11 @@ print(task.line.weight.item())
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_after_a_saved_step_with_a_sentence_and_a_code(run_yaml, tmp_path, number):
-    run_yaml(log_every=1, checkpoint_every=1000)
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, 2), (signal.SIGTERM, 0)])
+def test_a_signal_ends_after_a_saved_step_with_a_sentence_and_a_code(
+    run_yaml, tmp_path, number, workers
+):
+    run_yaml(log_every=1, checkpoint_every=1000, workers=workers)
     command = [sys.executable, "-c", PROGRAM, str(tmp_path / "run")]
     started = subprocess.Popen(
         command,
@@ -170,11 +173,12 @@ def test_a_signal_ends_after_a_saved_step_with_a_sentence_and_a_code(run_yaml, t
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     curve, deadline = tmp_path / "run" / "history.csv", time.monotonic() + 60
     while time.monotonic() < deadline and not (curve.exists() and len(read(curve)) > 5):
         time.sleep(0.02)
-    started.send_signal(number)
+    os.killpg(started.pid, number)  # the workers hear it too, as from a terminal
     told = started.communicate(timeout=60)[1]
     step = Checkpoints(tmp_path / "run").load().facts["step"]
     assert started.returncode == 75, told
