@@ -7,10 +7,11 @@ from pipeline.metrics.genre import build_gallery
 from pipeline.metrics.judges import build_judge
 from pipeline.runtime.device import device
 from pipeline.runtime.progress import in_batches
+from pipeline.runtime.scratch import fingerprint, scratch
 from pipeline.storage.store import Store
 from stages.config import DanceToMusic, DatasetArgument, read_dataset
 from stages.content import Codec, open_codec
-from stages.paths import Paths
+from stages.paths import Paths, code
 
 DECODE_BATCH = 16
 
@@ -28,7 +29,9 @@ def judge(dataset: DatasetArgument) -> None:
     settings, paths = read_dataset(dataset), Paths(dataset)
     manifest = paths.manifest(settings.media_root)
     if not isinstance(settings, DanceToMusic):
-        facts = build_judge(settings.judge, manifest, paths.raw, paths.judge)
+        mark = fingerprint("judge", settings.judge, paths.raw, *code("metrics", "training"))
+        with scratch(mark) as folder:
+            facts = build_judge(settings.judge, manifest, paths.raw, paths.judge, folder)
         for split, found in facts.get("held_out", {}).items():
             print(
                 f"{dataset}: the judge on real pictures of {split}:",

@@ -46,9 +46,11 @@ class TrainedJudge(Section):
     seed: int
 
 
-def train_classifier(config: TrainedJudge, manifest: Manifest) -> tuple[Classifier, dict]:
-    """A classifier of the manifest's labels, and its classes and accuracy on the real pictures of
-    val and test (percent).
+def train_classifier(
+    config: TrainedJudge, manifest: Manifest, scratch: Path | None = None
+) -> tuple[Classifier, dict, list[dict]]:
+    """A classifier of the manifest's labels, its classes and accuracy on the real pictures of val
+    and test (percent), and the history of its training.
     """
     rows = _training_rows(config, manifest)
     numbers = {
@@ -62,12 +64,8 @@ def train_classifier(config: TrainedJudge, manifest: Manifest) -> tuple[Classifi
         )
     network = _seeded(config, lambda: Classifier(config.image_size, config.width, len(numbers)))
     labels = torch.tensor([numbers[manifest.clips[row].label] for row in rows])
-    _fit(
-        config,
-        network,
-        load_pictures(manifest, rows, config.image_size),
-        lambda chosen, _: labels[chosen],
-    )
+    images = load_pictures(manifest, rows, config.image_size)
+    history = _fit(config, network, images, lambda chosen, _: labels[chosen], scratch)
     held_out = {}
     for split in ("val", "test"):
         if known := [row for row in manifest.of(split) if manifest.clips[row].label in numbers]:
@@ -76,12 +74,15 @@ def train_classifier(config: TrainedJudge, manifest: Manifest) -> tuple[Classifi
             with torch.no_grad():
                 hits = top_k_hits(network(images), truth, 1)
             held_out[split] = {"top1_accuracy": 100 * float(hits.mean()), "pictures": len(known)}
-    return network, {"classes": numbers, "trained_on": len(rows), "held_out": held_out}
+    facts = {"classes": numbers, "trained_on": len(rows), "held_out": held_out}
+    return network, facts, history
 
 
-def train_matcher(config: TrainedJudge, manifest: Manifest, raw: Path) -> tuple[Matcher, dict]:
-    """A matcher of pictures and captions, and its vocabulary and R-precision on the real pictures
-    of val and test (percent).
+def train_matcher(
+    config: TrainedJudge, manifest: Manifest, raw: Path, scratch: Path | None = None
+) -> tuple[Matcher, dict, list[dict]]:
+    """A matcher of pictures and captions, its vocabulary and R-precision on the real pictures of
+    val and test (percent), and the history of its training.
     """
     rows = _training_rows(config, manifest)
     told = [captions_of(manifest.clips[row], raw) for row in rows]
@@ -99,7 +100,8 @@ def train_matcher(config: TrainedJudge, manifest: Manifest, raw: Path) -> tuple[
             first[chosen] + (torch.rand(len(chosen), generator=generator) * counts[chosen]).long()
         ]
 
-    _fit(config, network, load_pictures(manifest, rows, config.image_size), one_caption_each)
+    images = load_pictures(manifest, rows, config.image_size)
+    history = _fit(config, network, images, one_caption_each, scratch)
     held_out = {}
     for split in ("val", "test"):
         if len(known := manifest.of(split)) > 1:
@@ -113,7 +115,8 @@ def train_matcher(config: TrainedJudge, manifest: Manifest, raw: Path) -> tuple[
                 )
                 hits = r_precision_hits(images, network.embed_captions(captions), distractors)
             held_out[split] = {"r_precision": 100 * float(np.nanmean(hits)), "pictures": len(known)}
-    return network, {"vocabulary": vocabulary, "trained_on": len(rows), "held_out": held_out}
+    facts = {"vocabulary": vocabulary, "trained_on": len(rows), "held_out": held_out}
+    return network, facts, history
 
 
 def load_pictures(manifest: Manifest, rows: list[int], image_size: int) -> Tensor:

@@ -2,8 +2,8 @@
 from any model.
 
 A judge folder holds judge.json, which says what judges and how well it does on held-out real
-pictures, and judge.safetensors when it was trained here. Published weights stay where they are;
-their digests are recorded, and checked when they are read.
+pictures, and, when it was trained here, judge.safetensors and history.csv. Published weights stay
+where they are; their digests are recorded, and checked when they are read.
 """
 
 from collections.abc import Callable
@@ -27,6 +27,7 @@ from pipeline.runtime.params import Section
 from pipeline.storage.manifest import Manifest
 from pipeline.storage.tensors import read_state_dict, write_tensors
 from pipeline.storage.weights import weights_file
+from pipeline.training.history import write_history
 
 BATCH = 64
 DESCRIPTION, WEIGHTS = "judge.json", "judge.safetensors"
@@ -70,18 +71,24 @@ class Judge:
 
 
 def build_judge(
-    config: TrainedJudge | PublishedJudge, manifest: Manifest, raw: Path, folder: Path
+    config: TrainedJudge | PublishedJudge,
+    manifest: Manifest,
+    raw: Path,
+    folder: Path,
+    scratch: Path | None = None,
 ) -> dict:
-    """What judge.json says; trains the judge or checks the published weights, and fills
-    `folder`.
+    """What judge.json says; trains the judge or checks the published weights, and fills `folder`.
+
+    A killed training goes on from what it left in `scratch`.
     """
     with atomic(folder) as temporary:
         temporary.mkdir(parents=True)
         if isinstance(config, TrainedJudge):
             if config.reads == "labels":
-                network, facts = train_classifier(config, manifest)
+                network, facts, history = train_classifier(config, manifest, scratch)
             else:
-                network, facts = train_matcher(config, manifest, raw)
+                network, facts, history = train_matcher(config, manifest, raw, scratch)
+            write_history(temporary / "history.csv", history)
             write_tensors(
                 temporary / WEIGHTS, network.state_dict(), {"class": type(network).__name__}
             )
