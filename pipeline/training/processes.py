@@ -2,7 +2,9 @@
 started.
 """
 
+import importlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
 
 def alone(bf16: bool = False) -> "Fabric":
     """One process on `device()`; `bf16` counts on a GPU only."""
-    from lightning_fabric import Fabric  # takes two seconds to import
+    _import_fabric()
+    from lightning_fabric import Fabric
     from lightning_fabric.strategies import SingleDeviceStrategy
 
     return Fabric(
@@ -36,6 +39,7 @@ def processes(bf16: bool = False) -> Iterator["Fabric"]:
     if world == 1:
         yield alone(bf16)
         return
+    _import_fabric()
     from lightning_fabric import Fabric
     from lightning_fabric.strategies import DDPStrategy
 
@@ -51,6 +55,22 @@ def processes(bf16: bool = False) -> Iterator["Fabric"]:
         yield fabric
     finally:
         dist.destroy_process_group()
+
+
+def _import_fabric() -> None:
+    """Imports Fabric, and not torchmetrics with it.
+
+    Fabric loads all of torchmetrics (four seconds, torchvision's models among it) to read its
+    version, which only its detection of spikes asks for; told that there is none, it goes without.
+    """
+    hidden = "torchmetrics" not in sys.modules
+    if hidden:
+        sys.modules["torchmetrics"] = None
+    try:
+        importlib.import_module("lightning_fabric")
+    finally:
+        if hidden:
+            del sys.modules["torchmetrics"]
 
 
 def _announced() -> tuple[int, int]:

@@ -123,3 +123,17 @@ def test_a_batch_that_the_processes_cannot_share_is_refused():
     plan = Plan("training", 1, 4, Descent(1e-3), {}, ())
     with pytest.raises(UserError, match="batch_size is 4, which 3 processes cannot share"):
         fit(torch.nn.Linear(1, 1), lambda step: None, plan, fabric=Three())
+
+
+def test_the_engine_starts_without_what_it_does_not_need():
+    program = """
+import sys
+from pipeline.training.processes import alone
+fabric = alone()
+assert (fabric.world_size, fabric.global_rank, str(fabric.device)) == (1, 0, "cpu")
+assert not [name for name in ("torchmetrics", "torchvision", "scipy") if name in sys.modules]
+import torchmetrics
+assert torchmetrics.__version__
+"""
+    environment = {**os.environ, "CDCD_DEVICE": "cpu", "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
