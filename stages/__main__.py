@@ -11,6 +11,10 @@ from pathlib import Path
 import typer
 from typer.core import TyperGroup
 
+from pipeline.runtime.threads import bound_threads
+
+bound_threads()
+
 STAGES = (
     "download",
     "extract",
