@@ -24,16 +24,16 @@ Batches = Callable[[int, int], Tensor]  # (number, size) -> examples: a BatchSou
 class CodecTraining(Section):
     """Adam, with a linear warm-up and then half a cosine down to `final_learning_rate`.
 
-    `bf16` runs the network in bfloat16 on a GPU.
+    `bf16` runs the network in bfloat16 on a GPU. The defaults serve the codecs trained here.
     """
 
     steps: int
     batch_size: int
     learning_rate: float
-    final_learning_rate: float
-    warmup_steps: int
-    betas: tuple[float, float]
-    bf16: bool
+    final_learning_rate: float = 1e-4
+    warmup_steps: int = 50
+    betas: tuple[float, float] = (0.9, 0.99)
+    bf16: bool = True
 
     def descent(self) -> Descent:
         """The same for the engine."""

@@ -1,16 +1,18 @@
 """Training of the denoiser with its condition encoders: what the engine is given to train."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, ValidationError, model_validator
 from torch import nn
 
 from pipeline.diffusion.contrast import Contrast
 from pipeline.diffusion.objective import Loss, Objective
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.model.network import Network
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Section
 from pipeline.runtime.run import run_settings
 from pipeline.runtime.seeds import shared_generator
@@ -28,17 +30,19 @@ M = TypeVar("M")
 class Train(Section, Generic[M]):
     """Everything that decides a training, apart from the top-level `contrast`.
 
-    `init` names a model trained here whose weights are the start (null: random ones). `bf16` counts
-    on a GPU only; the losses stay in float32. `diffusion_steps` is T. `batch_size` is that of all
-    processes together.
+    The length is `steps`, or `epochs` over the training rows (`in_steps` turns the one into the
+    other). `batch_size` is the global one: all processes together. `init` names a model trained
+    here whose weights are the start (null: random ones). `bf16` counts on a GPU only; the losses
+    stay in float32. `diffusion_steps` is T.
     """
 
     seed: int
-    init: str | None
-    steps: int
-    batch_size: int
+    init: str | None = None
+    steps: int | None = Field(default=None, ge=1)
+    epochs: float | None = Field(default=None, gt=0)
+    batch_size: int = Field(ge=1)
     diffusion_steps: int
-    bf16: bool
+    bf16: bool = True
     model: M
     loss: Loss
     contrast: Contrast
@@ -46,13 +50,29 @@ class Train(Section, Generic[M]):
     average: Average
 
     @model_validator(mode="after")
-    def _is_averaged(self) -> "Train":
-        if self.average.every > self.steps:
+    def _has_a_length(self) -> "Train":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("steps and epochs: give exactly one of the two")
+        if self.steps is not None and self.average.every > self.steps:
             raise ValueError(
                 f"average.every is {self.average.every}, more than the steps, so that nothing would"
                 " be learned"
             )
         return self
+
+    def in_steps(self, n_rows: int) -> "Train":
+        """The same settings with their length in steps, for so many training rows."""
+        if self.epochs is None:
+            return self
+        steps = math.ceil(self.epochs * n_rows / self.batch_size)
+        content = {**dict(self), "epochs": None, "steps": steps}
+        try:
+            return type(self).model_validate(content)
+        except ValidationError as error:
+            raise UserError(
+                f"train.epochs: {self.epochs:g} epochs of {n_rows} rows are {steps} steps;"
+                f" {error.errors()[0]['msg']}."
+            ) from None
 
 
 class DenoiserTask(nn.Module):
@@ -92,7 +112,7 @@ def train_network(
 
     Raises UserError when the loss is not finite or the negative term runs away, and as `fit` does.
     """
-    fabric = fabric or alone(config.bf16)
+    fabric, config = fabric or alone(config.bf16), config.in_steps(len(training.token_rows))
     process = MaskAndReplace(network.n_codes, config.diffusion_steps)
     objective = Objective(process, config.loss, setting, config.contrast)
     task = DenoiserTask(network, objective, config.seed, fabric.global_rank, fabric.world_size)

@@ -27,16 +27,16 @@ class Optimiser(Section):
 
     `plateau_patience` counts steps (the authors' rule: factor 0.5, threshold 0.1, floor 1e-6,
     stepped on the training loss); it is read only by `schedule: plateau`. `weight_decay` applies to
-    every parameter, as the authors do.
+    every parameter, as the authors do. The defaults are those of the released configurations.
     """
 
     learning_rate: float
-    betas: tuple[float, float]
-    weight_decay: float
+    betas: tuple[float, float] = (0.9, 0.96)
+    weight_decay: float = 0.045
     warmup_steps: int
-    warmup_from: float
+    warmup_from: float = 3e-6
     schedule: Literal["constant", "cosine", "plateau"]
-    plateau_patience: int
+    plateau_patience: int = 60_000
     clip_norm: float
 
     def descent(self) -> "Descent":

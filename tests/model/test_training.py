@@ -59,3 +59,12 @@ def test_a_loss_that_is_no_number_stops_the_run_with_a_sentence(stores, tmp_path
 def test_a_training_too_short_for_its_average_is_refused():
     with pytest.raises(ValueError, match="nothing would be learned"):
         config(steps=5, average=Average(decay=0.9, every=6))
+
+
+def test_a_length_in_epochs_is_that_of_as_many_steps_of_the_global_batch():
+    given = config(steps=None, epochs=2.5)
+    assert (given.in_steps(12).steps, given.in_steps(13).steps) == (8, 9)
+    with pytest.raises(ValueError, match="exactly one of the two"):
+        config(epochs=2.5)
+    with pytest.raises(UserError, match="0.1 epochs of 12 rows are 1 steps; .*nothing would"):
+        config(steps=None, epochs=0.1, average=Average(decay=0.9, every=2)).in_steps(12)
