@@ -18,6 +18,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
 from pipeline.runtime.params import Section
 from pipeline.runtime.progress import progress
+from pipeline.runtime.run import run_settings
 from pipeline.runtime.scratch import fingerprint
 from pipeline.runtime.seeds import numpy_generator, torch_generator
 
@@ -32,18 +33,16 @@ class CodecTraining(Section):
     """The optimiser (Adam, linear warm-up, then half a cosine down to `final_learning_rate`) and
     the rhythm of the loop.
 
-    `amp` runs the network in bfloat16 on a GPU. A row of the history sums up `log_every` steps.
+    `bf16` runs the network in bfloat16 on a GPU. The defaults serve the codecs trained here.
     """
 
     steps: int
     batch_size: int
     learning_rate: float
-    final_learning_rate: float
-    warmup_steps: int
-    betas: tuple[float, float]
-    amp: bool
-    log_every: int
-    checkpoint_every: int
+    final_learning_rate: float = 1e-4
+    warmup_steps: int = 50
+    betas: tuple[float, float] = (0.9, 0.99)
+    bf16: bool = True
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -87,8 +86,8 @@ def train_codec(
     """Trains `learner.codec` in place and returns the history: rows of step, loss, terms, used
     codes and perplexity.
 
-    Every `checkpoint_every` steps all state goes to `scratch`, atomically; a run that finds a
-    checkpoint there goes on from it and ends with the same bytes as an uninterrupted one (on the
+    Every `checkpoint_every` steps (run.yaml) all state goes to `scratch`, atomically; a run that
+    finds a checkpoint there goes on from it and ends with the same bytes as an uninterrupted one (on the
     CPU with the same number of threads).
     """
     run = _Run(learner, settings, seed)
@@ -109,7 +108,7 @@ def train_codec(
         total=len(steps),
     ):
         run.advance(batch)
-        if run.step % settings.checkpoint_every == 0 and run.step < settings.steps:
+        if run.step % run_settings().checkpoint_every == 0 and run.step < settings.steps:
             run.save(checkpoint)
     learner.eval()
     return run.history
@@ -139,7 +138,7 @@ class _Run:
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate_at(self.step)
         generator = torch_generator(self.seed, self.step, device=self.device)
-        amp = self.settings.amp and self.device.type == "cuda"
+        amp = self.settings.bf16 and self.device.type == "cuda"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=amp):
             losses = self.learner(batch.to(self.device, non_blocking=True), self.step, generator)
         self.optimiser.zero_grad(set_to_none=True)
@@ -153,7 +152,7 @@ class _Run:
             self.sums[name] = self.sums.get(name, 0) + value.detach()
         self.histogram += torch.bincount(losses.codes, minlength=len(self.histogram))
         since = self.step - (self.history[-1]["step"] if self.history else 0)
-        if since == self.settings.log_every or self.step == self.settings.steps:
+        if since == run_settings().log_every or self.step == self.settings.steps:
             row = {name: float(value) / since for name, value in self.sums.items()}
             if not math.isfinite(row["loss"]):
                 raise UserError(

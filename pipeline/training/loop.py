@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -20,6 +20,7 @@ from pipeline.model.network import Network
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Section
 from pipeline.runtime.progress import progress
+from pipeline.runtime.run import run_settings
 from pipeline.runtime.seeds import torch_generator
 from pipeline.training.batches import Batch, TrainingBatches
 from pipeline.training.checkpoint import load_checkpoint, save_checkpoint
@@ -40,38 +41,49 @@ class Average(Section):
 class Train(Section, Generic[M]):
     """Everything that decides a training, apart from the top-level `contrast`.
 
-    `init` names a model trained here whose weights are the start (null: random ones). `bf16` counts
-    on a GPU only; the losses stay in float32. `diffusion_steps` is T. `batch_size` is per process.
-    The `*_every` count steps; `bound_every` estimates the mutual-information bound. `workers`
-    processes read ahead.
+    The length is `steps`, or `epochs` over the training rows (`in_steps` turns the one into the
+    other). `batch_size` is the global one: all processes together. `init` names a model trained
+    here whose weights are the start (null: random ones). `bf16` counts on a GPU only; the losses
+    stay in float32. `diffusion_steps` is T.
     """
 
     seed: int
-    init: str | None
-    steps: int
-    batch_size: int
+    init: str | None = None
+    steps: int | None = Field(default=None, ge=1)
+    epochs: float | None = Field(default=None, gt=0)
+    batch_size: int = Field(ge=1)
     diffusion_steps: int
-    bf16: bool
+    bf16: bool = True
     model: M
     loss: Loss
     contrast: Contrast
     optimiser: Optimiser
     average: Average
-    log_every: int
-    bound_every: int
-    validate_every: int
-    validation_batches: int
-    checkpoint_every: int
-    workers: int
 
     @model_validator(mode="after")
-    def _is_averaged(self) -> "Train":
-        if self.average.every > self.steps:
+    def _has_a_length(self) -> "Train":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("steps and epochs: give exactly one of the two")
+        if self.steps is not None and self.average.every > self.steps:
             raise ValueError(
                 f"average.every is {self.average.every}, more than the steps, so that nothing would"
                 " be learned"
             )
         return self
+
+    def in_steps(self, n_rows: int) -> "Train":
+        """The same settings with their length in steps, for so many training rows."""
+        if self.epochs is None:
+            return self
+        steps = math.ceil(self.epochs * n_rows / self.batch_size)
+        content = {**dict(self), "epochs": None, "steps": steps}
+        try:
+            return type(self).model_validate(content)
+        except ValidationError as error:
+            raise UserError(
+                f"train.epochs: {self.epochs:g} epochs of {n_rows} rows are {steps} steps;"
+                f" {error.errors()[0]['msg']}."
+            ) from None
 
 
 class Step(nn.Module):
@@ -118,6 +130,7 @@ def train_network(
     an undisturbed run. Raises UserError when the loss is not finite or the negative term runs away.
     """
     network.to(device)
+    run = run_settings()
     process = MaskAndReplace(network.n_codes, config.diffusion_steps)
     objective = Objective(process, config.loss, setting, config.contrast).to(device)
     step = Step(network, objective, config.bf16 and device.type == "cuda")
@@ -129,12 +142,11 @@ def train_network(
     parallel = DistributedDataParallel(step, find_unused_parameters=True) if world > 1 else step
 
     step.train()
-    batches = training.loader(state.step, config.steps, config.workers)
+    batches = training.loader(state.step, config.steps, run.workers)
     for batch in progress(batches, f"training ({setting})", total=config.steps - state.step):
         generator = torch_generator(config.seed, "noise", state.step, rank)
         wants_bound = (
-            bool(objective.terms and config.bound_every)
-            and (state.step + 1) % config.bound_every == 0
+            bool(objective.terms and run.bound_every) and (state.step + 1) % run.bound_every == 0
         )
         terms = parallel(batch.to(device), generator, wants_bound)
         optimiser.zero_grad(set_to_none=True)
@@ -146,14 +158,14 @@ def train_network(
             average.update_parameters(network)
         course.advance(terms.total.item())
         _note(state, terms, norm)
-        if state.step % config.log_every == 0 or state.step == config.steps:
-            row = _row(state, config.log_every, optimiser.param_groups[0]["lr"])
+        if state.step % run.log_every == 0 or state.step == config.steps:
+            row = _row(state, run.log_every, optimiser.param_groups[0]["lr"])
             if validation is not None and (
-                state.step % config.validate_every == 0 or state.step == config.steps
+                state.step % run.validate_every == 0 or state.step == config.steps
             ):
                 row["validation"] = validate(average.module, process, config, validation, device)
             state.history.append(row)
-        if rank == 0 and state.step % config.checkpoint_every == 0 and state.step < config.steps:
+        if rank == 0 and state.step % run.checkpoint_every == 0 and state.step < config.steps:
             saved = {name: part.state_dict() for name, part in parts.items()}
             save_checkpoint(folder / "train.pt", {**saved, "state": vars(state)})
     network.load_state_dict(average.module.state_dict())
@@ -192,8 +204,8 @@ def _row(state: State, every: int, lr: float) -> dict:
     }
     if not math.isfinite(row["loss"]):
         raise UserError(
-            f"The loss became {row['loss']} by step {state.step}; lower optimiser.lr or the"
-            " contrastive weights."
+            f"The loss became {row['loss']} by step {state.step}; lower optimiser.learning_rate or"
+            " the contrastive weights."
         )
     state.sums = {}
     return row
@@ -214,10 +226,10 @@ def validate(
     objective = Objective(process, loss, "vanilla").to(device).eval()
     was_training = network.training
     network.eval()
-    total = 0.0
-    for number in range(config.validation_batches):
+    total, n_batches = 0.0, run_settings().validation_batches
+    for number in range(n_batches):
         batch = batches[number].to(device)
         generator = torch_generator(config.seed, "validation", number)
         total += float(objective(network, batch.x_0, batch.inputs, generator).main)
     network.train(was_training)
-    return total / config.validation_batches
+    return total / n_batches

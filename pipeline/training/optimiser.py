@@ -21,16 +21,16 @@ class Optimiser(Section):
 
     `plateau_patience` counts steps (the authors' rule: factor 0.5, threshold 0.1, floor 1e-6,
     stepped on the training loss); it is read only by `schedule: plateau`. `weight_decay` applies to
-    every parameter, as the authors do.
+    every parameter, as the authors do. The defaults are those of the released configurations.
     """
 
-    lr: float
-    betas: tuple[float, float]
-    weight_decay: float
+    learning_rate: float
+    betas: tuple[float, float] = (0.9, 0.96)
+    weight_decay: float = 0.045
     warmup_steps: int
-    warmup_from: float
+    warmup_from: float = 3e-6
     schedule: Literal["constant", "cosine", "plateau"]
-    plateau_patience: int
+    plateau_patience: int = 60_000
     clip_norm: float
 
 
@@ -41,12 +41,14 @@ class LRSchedule:
 
     def __init__(self, config: Optimiser, optimiser: torch.optim.Optimizer, n_steps: int):
         warmup = LinearLR(
-            optimiser, config.warmup_from / config.lr, 1.0, max(1, config.warmup_steps)
+            optimiser, config.warmup_from / config.learning_rate, 1.0, max(1, config.warmup_steps)
         )
         self.warmup_steps, self.plateau, self.taken = config.warmup_steps, None, 0
         if config.schedule == "cosine":
             after = CosineAnnealingLR(
-                optimiser, max(1, n_steps - config.warmup_steps), eta_min=0.01 * config.lr
+                optimiser,
+                max(1, n_steps - config.warmup_steps),
+                eta_min=0.01 * config.learning_rate,
             )
             self.scheduler: LRScheduler = SequentialLR(
                 optimiser, [warmup, after], [max(1, config.warmup_steps)]
@@ -88,5 +90,9 @@ def build_optimiser(config: Optimiser, module: nn.Module) -> torch.optim.Optimiz
     """AdamW over all trainable parameters of `module`, in one group."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     return torch.optim.AdamW(
-        parameters, lr=config.lr, betas=config.betas, weight_decay=config.weight_decay, foreach=True
+        parameters,
+        lr=config.learning_rate,
+        betas=config.betas,
+        weight_decay=config.weight_decay,
+        foreach=True,
     )

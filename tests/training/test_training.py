@@ -17,8 +17,19 @@ from pipeline.storage.store import Store, write_store
 from pipeline.training.batches import TrainingBatches, rows_at
 from pipeline.training.loop import Average, Train, train_network
 from pipeline.training.optimiser import LRSchedule, Optimiser, build_optimiser
+from tests.helpers.run_file import write_run
 
 N, LENGTH, CODES = 12, 16, 8
+INTERVALS = {"log_every": 4, "bound_every": 4, "validate_every": 4} | {
+    "validation_batches": 1,
+    "checkpoint_every": 5,
+}
+
+
+@pytest.fixture(autouse=True)
+def intervals(tmp_path, monkeypatch):
+    monkeypatch.setenv("CDCD_HOME", str(tmp_path / "home"))
+    write_run(tmp_path / "home", **INTERVALS)
 
 
 @pytest.fixture
@@ -66,7 +77,7 @@ def config(**changes) -> Train:
         cap=12.0,
     )
     optimiser = Optimiser(
-        lr=5e-3,
+        learning_rate=5e-3,
         betas=(0.9, 0.96),
         weight_decay=0.01,
         warmup_steps=3,
@@ -92,12 +103,6 @@ def config(**changes) -> Train:
         "contrast": contrast,
         "optimiser": optimiser,
         "average": Average(decay=0.9, every=1),
-        "log_every": 4,
-        "bound_every": 4,
-        "validate_every": 4,
-        "validation_batches": 1,
-        "checkpoint_every": 5,
-        "workers": 0,
     }
     return Train[ClassModel](**{**settings, **changes})
 
@@ -148,9 +153,8 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(stores, tmp_path, setti
 
 
 def test_the_loss_falls_and_the_history_says_so(stores, tmp_path):
-    _, history = run(
-        stores, tmp_path / "run", config(steps=150, log_every=50, validate_every=50), "sample_inter"
-    )
+    write_run(tmp_path / "home", **INTERVALS | {"log_every": 50, "validate_every": 50})
+    _, history = run(stores, tmp_path / "run", config(steps=150), "sample_inter")
     assert [row["step"] for row in history] == [50, 100, 150]
     assert history[-1]["validation"] < 0.6 * history[0]["validation"]
     assert {"contrast", "negative_sample_inter", "bound_sample_inter", "gradient", "lr"} <= set(
@@ -211,7 +215,7 @@ def test_the_learning_rate_follows_its_course(schedule):
 def test_a_loss_that_is_no_number_stops_the_run_with_a_sentence(stores, tmp_path):
     wild = config(
         optimiser=config().optimiser.model_copy(
-            update={"lr": 1e30, "warmup_from": 1e30, "clip_norm": 1e30}
+            update={"learning_rate": 1e30, "warmup_from": 1e30, "clip_norm": 1e30}
         )
     )
     with pytest.raises(UserError, match="(finite|loss)"):
