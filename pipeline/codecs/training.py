@@ -87,8 +87,8 @@ def train_codec(
     codes and perplexity.
 
     Every `checkpoint_every` steps (run.yaml) all state goes to `scratch`, atomically; a run that
-    finds a checkpoint there goes on from it and ends with the same bytes as an uninterrupted one (on the
-    CPU with the same number of threads).
+    finds a checkpoint there goes on from it and ends with the same bytes as an uninterrupted one
+    (on the CPU with the same number of threads).
     """
     run = _Run(learner, settings, seed)
     checkpoint = Path(scratch) / "codec.pt"
