@@ -242,7 +242,7 @@ def test_damaged_inputs_are_named(inside, name):
 
 
 @pytest.mark.parametrize(
-    "command", [*STAGES, "report", "generate", "compare", "listen", "mos", "weights"]
+    "command", [*STAGES, "report", "generate", "compare", "listen", "mos", "preset", "weights"]
 )
 def test_help_teaches(command):
     text = run(command, "--help")
