@@ -182,6 +182,20 @@ def test_batches_hold_the_negatives_of_their_own_rows(stores):
         assert batch.negatives["inter"][place].tolist() == tokens["tokens"][partners].tolist()
 
 
+def test_orders_of_a_grid_move_patches(stores, tmp_path):
+    """`intra: tokens` of pictures: a 4 x 4 grid of codes, four patches of 2 x 2."""
+    tokens, conditions, _ = stores
+    about = {"intra": "tokens", "grid": [4, 4]}
+    with write_store(tmp_path / "grid.h5", "negatives", list(tokens.ids), about) as store:
+        store.field("intra", (1, 4), "uint16")
+        store.write("intra", slice(None), np.tile([1, 0, 3, 2], (N, 1, 1)))
+    negatives = Store(tmp_path / "grid.h5", "negatives")
+    batch = TrainingBatches(tokens, conditions, negatives, tokens.ids, ("intra",), 5, 0)[0]
+    for x_0, negative in zip(batch.x_0, batch.negatives["intra"]):
+        picture = x_0.reshape(4, 4)
+        assert negative[0].reshape(4, 4).equal(picture[:, [2, 3, 0, 1]])
+
+
 def test_captions_are_chosen_among_the_real_ones(tmp_path):
     with write_store(tmp_path / "c.h5", "conditions", ["a", "b"], {"inputs": ["text"]}) as store:
         store.field("captions", (), "int32")
@@ -225,3 +239,14 @@ def test_a_loss_that_is_no_number_stops_the_run_with_a_sentence(stores, tmp_path
 def test_a_training_too_short_for_its_average_is_refused():
     with pytest.raises(ValueError, match="nothing would be learned"):
         config(steps=5, average=Average(decay=0.9, every=6))
+
+
+def test_epochs_become_steps_of_the_global_batch():
+    settings = config(steps=None, epochs=2.5)
+    assert settings.in_steps(12).steps == 8  # 2.5 * 12 / 4, rounded up
+    assert config().in_steps(12) == config()
+    for lengths in ({"steps": None}, {"steps": 3, "epochs": 1}):
+        with pytest.raises(ValueError, match="exactly one of the two"):
+            config(**lengths)
+    with pytest.raises(UserError, match="1 steps.*nothing would be learned"):
+        config(steps=None, epochs=0.1, average=Average(decay=0.9, every=6)).in_steps(12)
