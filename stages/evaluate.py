@@ -34,7 +34,7 @@ def evaluate(dataset: DatasetArgument) -> None:
     """Measure the samples of a data set beside its controls.
 
     In: the samples, tokens, conditions, codec, judge and media of data/DATASET, and
-    DATASET.evaluate of params.yaml. Out: reports/metrics/DATASET (table.csv: one line a row and
+    `evaluate` of params/DATASET.yaml. Out: reports/metrics/DATASET (table.csv: one line a row and
     metric; clips.csv: clip by clip; metrics.json for `dvc metrics`; remarks.json: what it rests on)
     and reports/examples/DATASET (what the page shows).
 

@@ -27,7 +27,7 @@ def negatives(dataset: DatasetArgument) -> None:
 
     In: data/DATASET/raw, codec and tokens.h5. Out: data/DATASET/negatives.h5 with `intra` (codes of
     the same waveform or picture with its chunks out of order, or only the orders, as
-    DATASET.negatives.intra says) and `inter` (row numbers in tokens.h5: another genre, song, class
+    `negatives.intra` says) and `inter` (row numbers in tokens.h5: another genre, song, class
     or picture).
 
     Example: cdcd negatives toy_dance

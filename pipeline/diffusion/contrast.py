@@ -82,7 +82,7 @@ class Term:
 
     @property
     def name(self) -> str:
-        """As in params.yaml."""
+        """As in the settings."""
         return f"{self.loss}_{self.kind}"
 
 

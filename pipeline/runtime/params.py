@@ -1,4 +1,4 @@
-"""The one reader of YAML settings, and the base class of every section of params.yaml."""
+"""The one reader of YAML settings, and the base class of every section of them."""
 
 from pathlib import Path
 from typing import TypeVar
