@@ -2,6 +2,7 @@
 # `make table6 DATASET=aist` takes another data set; everything in the queue is run, JOBS at a time. Commit the results of
 # `dvc repro` first: each run starts from the last commit.
 DATASET ?= toy_dance
+OWN = params/$(DATASET).yaml
 JOBS ?= 1
 SETTINGS ?= vanilla,step_intra,step_inter,sample_intra,sample_inter
 STEPS ?= 20,40,60,80,100,120
@@ -27,27 +28,27 @@ table6:  ## All five contrastive settings
 	$(COMPARE) --by contrast --title "Table 6"
 
 table7:  ## Clip length, for three settings (dances)
-	$(QUEUE) -S 'contrast=vanilla,step_intra,sample_inter' -S '$(DATASET).download.clip_seconds=$(CLIP_SECONDS)'
+	$(QUEUE) -S 'contrast=vanilla,step_intra,sample_inter' -S '$(OWN):media.clip_seconds=$(CLIP_SECONDS)'
 	$(RUN)
-	$(COMPARE) --by download.clip_seconds --by contrast --title "Table 7"
+	$(COMPARE) --by media.clip_seconds --by contrast --title "Table 7"
 
 table8:  ## Parameters and training steps of the data sets that have been run
 	$(BIN)/cdcd report
 
 table9:  ## Weight of the contrastive loss, step_intra
-	$(QUEUE) -S contrast=step_intra -S '$(DATASET).train.contrast.intra_weight=$(LAMBDAS)'
+	$(QUEUE) -S contrast=step_intra -S '$(OWN):train.contrast.intra_weight=$(LAMBDAS)'
 	$(RUN)
 	$(COMPARE) --by train.contrast.intra_weight --title "Table 9"
 
 table10:  ## Number of contrastive steps, step_intra, T = 100
-	$(QUEUE) -S contrast=step_intra -S $(DATASET).train.diffusion_steps=100 -S $(DATASET).sample.sampling.steps=100 \
-	  -S '$(DATASET).train.contrast.contrastive_steps=$(CONTRASTIVE_STEPS)'
+	$(QUEUE) -S contrast=step_intra -S '$(OWN):train.diffusion_steps=100' -S '$(OWN):sample.sampling.steps=100' \
+	  -S '$(OWN):++train.contrast.contrastive_steps=$(CONTRASTIVE_STEPS)'
 	$(RUN)
 	$(COMPARE) --by train.contrast.contrastive_steps --title "Table 10"
 
 figure4:  ## Convergence over the diffusion steps T, vanilla and contrastive
 	@for steps in $(call each,$(STEPS)); do \
-	  $(QUEUE) -S 'contrast=vanilla,step_intra' -S "$(DATASET).train.diffusion_steps=$$steps" \
-	    -S "$(DATASET).sample.sampling.steps=$$steps" || exit 1; done
+	  $(QUEUE) -S 'contrast=vanilla,step_intra' -S "$(OWN):train.diffusion_steps=$$steps" \
+	    -S "$(OWN):sample.sampling.steps=$$steps" || exit 1; done
 	$(RUN)
 	$(COMPARE) --by train.diffusion_steps --by sample.sampling.steps --by contrast --title "Figure 4"

@@ -17,12 +17,13 @@ class Negatives(Section):
     """How many negatives of each kind, and how the intra ones are made.
 
     `waveform` and `pixels` re-order `chunks` pieces of the signal and encode it again (the paper);
-    `tokens` stores the orders and re-orders the codes themselves (the released code). `chunks` are
-    equal stretches of time; of a picture, the patches of a square grid.
+    `tokens` stores the orders and re-orders the codes themselves. `chunks` are equal stretches of
+    time; of a picture, the patches of a square grid. `sequence` takes a picture's codes row by row
+    for one sequence and re-orders its stretches, as the released code does.
     """
 
-    seed: int
-    intra: Literal["waveform", "pixels", "tokens"]
+    seed: int = 0
+    intra: Literal["waveform", "pixels", "tokens", "sequence"]
     chunks: int
     n_intra: int
     n_inter: int
@@ -75,7 +76,7 @@ def reorder_picture(picture: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
     if side * side != order.shape[-1] or height % side or width % side:
         raise UserError(
             f"negatives.chunks is {order.shape[-1]}; it must be a square number whose root divides"
-            f" {height} x {width} pixels."
+            f" {height} x {width} pixels or codes."
         )
     patches = (
         picture.reshape(channels, side, height // side, side, width // side)
@@ -84,6 +85,25 @@ def reorder_picture(picture: torch.Tensor, order: torch.Tensor) -> torch.Tensor:
     )
     moved = patches[order].unflatten(1, (side, side))
     return moved.permute(0, 3, 1, 4, 2, 5).reshape(-1, channels, height, width)
+
+
+def check_chunks(config: Negatives, grid: tuple[int, int]) -> None:
+    """Raises UserError where codes on a grid (rows, columns) do not divide into the chunks."""
+    codes = torch.zeros(1, grid[0] * grid[1], dtype=torch.int64)
+    order = torch.arange(config.chunks)
+    if config.intra == "tokens" and grid[0] > 1:
+        reorder_grid(codes, order[None, None], grid)
+    else:
+        reorder_sequence(codes[0], order[None])
+
+
+def reorder_grid(codes: torch.Tensor, order: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
+    """[B, N, L]: codes [B, L] on a grid (rows, columns), cut into a square grid of patches and laid
+    out in each of the orders [B, N, g * g].
+    """
+    pictures = codes.unflatten(-1, tuple(grid))[:, None]
+    moved = [reorder_picture(picture, own) for picture, own in zip(pictures, order)]
+    return torch.stack(moved).flatten(2)
 
 
 def inter_rows(clips: list[Clip], candidates: list[int], n_inter: int, seed: int) -> np.ndarray:

@@ -1,3 +1,3 @@
-"""The command line: one short file a stage, which reads params.yaml, calls the library and writes
+"""The command line: one short file a stage, which reads its settings, calls the library and writes
 the stage's outputs.
 """

@@ -27,7 +27,7 @@ STAGES = (
     "evaluate",
     "report",
 )
-TOOLS = ("generate", "compare", "listen", "mos", "weights")
+TOOLS = ("generate", "compare", "listen", "mos", "preset", "weights")
 
 
 class OneByOne(TyperGroup):

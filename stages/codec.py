@@ -16,7 +16,7 @@ UNVALIDATED = 64  # training rows that stand in where a data set has no validati
 def codec(dataset: DatasetArgument) -> None:
     """Train, fine-tune or fetch the codec of a data set.
 
-    In: data/DATASET/raw, and the weights that DATASET.codec.weights names, if any. Out:
+    In: data/DATASET/raw, and the weights that `codec.weights` names, if any. Out:
     data/DATASET/codec with codec.safetensors, history.csv (the training curve) and quality.json
     (reconstruction error and codebook use on the validation split).
 

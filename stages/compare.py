@@ -18,8 +18,7 @@ def compare(
         list[str] | None,
         typer.Option(
             help=(
-                "A key of the data set's section, or of params.yaml's top; repeat the option."
-                " Default: contrast."
+                "A key of params/DATASET.yaml, or contrast; repeat the option. Default: contrast."
             )
         ),
     ] = None,
@@ -35,7 +34,7 @@ def compare(
     """Compare experiments: runs that differ in the given settings and in nothing else, with their
     controls.
 
-    In: the experiments that DVC knows (`dvc exp show`), with their params.yaml and reports/metrics.
+    In: the experiments that DVC knows (`dvc exp show`), with their settings and reports/metrics.
     Out: OUT/NAME.md, .csv and .png. `make table6` and its like queue the runs that a table of the
     paper needs and end with this command.
 

@@ -1,11 +1,13 @@
-"""params.yaml as a whole: which sections a data set of each task has, and the check of every key
-before a stage starts.
+"""params.yaml and params/<dataset>.yaml: which sections a data set of each task has, and the check
+of every key before a stage starts.
 """
 
+from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Generic, Literal, Self, TypeVar
 
 import typer
+from pydantic import Field, model_validator
 
 from pipeline.codecs.recipes import PictureCodec, SoundCodec
 from pipeline.datasets import (
@@ -43,39 +45,62 @@ from pipeline.model.training import Train
 from pipeline.negatives import Negatives
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Section, read_yaml, validate
-from stages.paths import PARAMS
+from pipeline.storage.poses import PoseKind
+from stages.media_settings import in_the_files_words, with_media
+from stages.paths import PARAMS, Paths
 
 D = TypeVar("D")
+PRESET = "preset"
 
 
-class Tokenize(Section):
-    """How many clips or pictures are encoded at once."""
+class Params(Section):
+    """params.yaml: which data sets are built, and the contrastive setting of all of them (`preset`:
+    each data set's own).
+    """
 
-    batch: int
+    datasets: list[str]
+    contrast: str
+
+
+class DanceMedia(Section):
+    """What a clip is: its length, the rate of its sound, the kind of pose and its frames a
+    second.
+    """
+
+    clip_seconds: float = Field(gt=0)
+    sample_rate: int = Field(gt=0)
+    pose: PoseKind
+    fps: float = Field(gt=0)
+
+
+class PictureMedia(Section):
+    """The side of the square pictures in pixels."""
+
+    image_size: int = Field(gt=0)
 
 
 class Sample(Section):
     """How samples are drawn.
 
     `seeds`: one set of samples for each; the conditions are the test split's (and those of silent
-    clips), at most `limit` of them (null: all). `media`: so many get sound files and videos, or a
-    picture. `noise_reduce`: spectral gating of the sound files that people hear. `batch` changes
-    the speed alone, but for rounding.
+    clips), at most `limit` of them (null: all). `captions`: of a picture that has several, the
+    first alone, or all, each of which gets its own sample. `media`: so many get sound files and
+    videos, or a picture. `noise_reduce`: spectral gating of the sound files that people hear.
     """
 
     seeds: tuple[int, ...]
-    limit: int | None
-    batch: int
+    limit: int | None = None
+    captions: Literal["first", "all"] = "first"
     media: int
-    noise_reduce: bool
+    noise_reduce: bool = False
     sampling: Sampling
 
 
 class Dataset(Section, Generic[D]):
-    """What the sections of all tasks have in common."""
+    """params/<dataset>.yaml: what the data sets of all tasks have in common."""
 
+    contrast: str
     download: D
-    tokenize: Tokenize
     negatives: Negatives
     sample: Sample
 
@@ -92,6 +117,7 @@ class DanceToMusic(Dataset[D], Generic[D]):
     """Music for dance videos."""
 
     task: Literal["dance"]
+    media: DanceMedia
     extract: ExtractDance
     codec: SoundCodec
     judge: JudgeDance
@@ -100,14 +126,22 @@ class DanceToMusic(Dataset[D], Generic[D]):
 
     @property
     def clip_seconds(self) -> float:
-        """The length of every clip, which the data set decides."""
-        return float(self.download.clip_seconds)
+        """The length of every clip."""
+        return float(self.media.clip_seconds)
+
+    @model_validator(mode="after")
+    def _clips_are_as_long_as_they_come(self) -> Self:
+        given = getattr(self.download, "clip_seconds", self.media.clip_seconds)
+        if given != self.media.clip_seconds:
+            raise ValueError(f"media.clip_seconds must be {given:g}: the clips come in that length")
+        return self
 
 
 class CaptionToImage(Dataset[D], Generic[D]):
     """Pictures for captions."""
 
     task: Literal["caption"]
+    media: PictureMedia
     extract: ExtractCaptions
     codec: PictureCodec
     judge: JudgeImages
@@ -119,6 +153,7 @@ class ClassToImage(Dataset[D], Generic[D]):
     """Pictures of a class."""
 
     task: Literal["class"]
+    media: PictureMedia
     extract: ExtractLabels
     codec: PictureCodec
     judge: JudgeImages
@@ -126,22 +161,21 @@ class ClassToImage(Dataset[D], Generic[D]):
     evaluate: EvaluateImages
 
 
-class Params(Section):
-    """params.yaml. Sections of data sets that are not in use may be deleted."""
-
-    datasets: list[str]
-    contrast: str
-    toy_dance: DanceToMusic[ToyDance] | None = None
-    folder: DanceToMusic[Folder] | None = None
-    aist: DanceToMusic[Aist] | None = None
-    tiktok: DanceToMusic[Tiktok] | None = None
-    toy_shapes: CaptionToImage[ToyShapes] | None = None
-    cub200: CaptionToImage[Cub200] | None = None
-    coco: CaptionToImage[Coco] | None = None
-    image_folder: CaptionToImage[ImageFolder] | ClassToImage[ImageFolder] | None = None
-    digits: ClassToImage[Digits] | None = None
-    imagenet: ClassToImage[Imagenet] | None = None
-
+SETTINGS: dict[str, dict[str, type[Dataset]]] = {  # data set -> task -> its settings
+    "toy_dance": {"dance": DanceToMusic[ToyDance]},
+    "folder": {"dance": DanceToMusic[Folder]},
+    "aist": {"dance": DanceToMusic[Aist]},
+    "tiktok": {"dance": DanceToMusic[Tiktok]},
+    "toy_shapes": {"caption": CaptionToImage[ToyShapes]},
+    "cub200": {"caption": CaptionToImage[Cub200]},
+    "coco": {"caption": CaptionToImage[Coco]},
+    "image_folder": {
+        "class": ClassToImage[ImageFolder],
+        "caption": CaptionToImage[ImageFolder],
+    },
+    "digits": {"class": ClassToImage[Digits]},
+    "imagenet": {"class": ClassToImage[Imagenet]},
+}
 
 MODULES: dict[str, ModuleType] = {
     "toy_dance": toy_dance,
@@ -160,43 +194,64 @@ DatasetArgument = Annotated[
     str,
     typer.Argument(
         metavar="DATASET",
-        help=f"A section of params.yaml: {', '.join(MODULES)}.",
+        help=f"A data set: {', '.join(MODULES)}; params/DATASET.yaml holds its settings.",
         show_default=False,
     ),
 ]
 
 
 def read_params() -> Params:
-    """params.yaml, checked as a whole; raises UserError that names the first wrong keys."""
-    content = read_yaml(PARAMS)
-    params = validate(Params, content, "")
-    parse_setting(params.contrast)
+    """params.yaml, checked together with the file of every data set that it lists; raises UserError
+    that names the first wrong keys.
+    """
+    return _read_all()[0]
+
+
+def read_dataset(name: str) -> Dataset:
+    """The settings of one data set, after params.yaml and every file in use have been checked."""
+    _, settings = _read_all()
+    if name not in MODULES:
+        raise UserError(f"{name!r} is not a data set; there are {', '.join(MODULES)}.")
+    return settings[name] if name in settings else read_settings(name, Paths(name).settings)
+
+
+def read_contrast(dataset: str) -> str:
+    """The contrastive setting of a data set: that of params.yaml, or its own where that says
+    `preset`.
+    """
+    params, own = read_params(), read_dataset(dataset).contrast
+    return own if params.contrast == PRESET else params.contrast
+
+
+def _read_all() -> tuple[Params, dict[str, Dataset]]:
+    """params.yaml, and the settings of the data sets that it lists."""
+    params = validate(Params, read_yaml(PARAMS), "", str(PARAMS))
+    if params.contrast != PRESET:
+        parse_setting(params.contrast)
     for name in params.datasets:
         if name not in MODULES:
             raise UserError(
                 f"params.yaml: datasets lists {name!r}, which is none of {', '.join(MODULES)}."
             )
-        if getattr(params, name) is None:
-            raise UserError(
-                f"params.yaml: datasets lists {name!r}, but there is no section {name!r}."
-            )
-    return params
+    return params, {name: read_settings(name, Paths(name).settings) for name in params.datasets}
 
 
-def read_dataset(name: str) -> Dataset:
-    """The section of one data set, after all of params.yaml has been checked."""
-    params = read_params()
-    if name not in MODULES:
+def read_settings(dataset: str, file: Path) -> Dataset:
+    """The settings of a data set that a file holds; raises UserError that names the file and the
+    first wrong keys.
+    """
+    content, kinds = read_yaml(file), SETTINGS[dataset]
+    if content.get("task") not in kinds:
         raise UserError(
-            f"{name!r} is not a data set; params.yaml has sections for {', '.join(MODULES)}."
+            f"{file}: task is {content.get('task')!r}, but {dataset} is a data set of the task"
+            f" {' or '.join(kinds)}."
         )
-    if getattr(params, name) is None:
-        raise UserError(
-            f"params.yaml has no section {name!r}; restore it from the repository's version."
-        )
-    return getattr(params, name)
-
-
-def read_contrast() -> str:
-    """The top-level `contrast` of params.yaml."""
-    return read_params().contrast
+    kind = kinds[content["task"]]
+    validate(kind.model_fields["media"].annotation, content.get("media", {}), "media", str(file))
+    complete = with_media(content, kind, file)
+    try:
+        settings = validate(kind, complete, "", str(file))
+        parse_setting(settings.contrast)
+    except UserError as mistake:
+        raise UserError(in_the_files_words(str(mistake), file)) from None
+    return settings

@@ -23,7 +23,7 @@ def download(
 ) -> None:
     """Bring a data set to media and one manifest.
 
-    In: DATASET.download of params.yaml (an embedded data set is drawn from its seed; the others are
+    In: `download` of params/DATASET.yaml (an embedded data set is drawn from its seed; others are
     read from the folder or address named there). Out: data/DATASET/raw with manifest.csv, and
     skipped.csv with what was left out and why.
 

@@ -1,5 +1,6 @@
 """Stage `evaluate`: figures and examples of what was sampled."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def evaluate(dataset: DatasetArgument) -> None:
     """Measure the samples of a data set beside its controls.
 
     In: the samples, tokens, conditions, codec, judge and media of data/DATASET, and
-    DATASET.evaluate of params.yaml. Out: reports/metrics/DATASET (table.csv: one line a row and
+    `evaluate` of params/DATASET.yaml. Out: reports/metrics/DATASET (table.csv: one line a row and
     metric; clips.csv: clip by clip; metrics.json for `dvc metrics`; remarks.json: what it rests on)
     and reports/examples/DATASET (what the page shows).
 
@@ -75,7 +76,7 @@ def _settings(settings: Dataset, paths: Paths) -> dict[str, object]:
     return {
         "contrast": about["contrast"],
         "parameters": about["parameters"],
-        "training_steps": train.steps,
+        "training_steps": steps_taken(paths),
         "batch_size": train.batch_size,
         "diffusion_steps": train.diffusion_steps,
         **(contrast if kinds else {}),
@@ -90,6 +91,12 @@ def _settings(settings: Dataset, paths: Paths) -> dict[str, object]:
             else {}
         ),
     }
+
+
+def steps_taken(paths: Paths) -> int:
+    """How many steps the model was trained."""
+    with open(paths.model / "history.csv", newline="") as handle:
+        return int([row["step"] for row in csv.DictReader(handle)][-1])
 
 
 def _dance(settings: DanceToMusic, paths: Paths, examples: Path) -> Evaluation:

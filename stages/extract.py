@@ -15,7 +15,7 @@ def extract(dataset: DatasetArgument) -> None:
     """Extract the conditions: motion and video features of dances, tokens or features of captions,
     class numbers.
 
-    In: data/DATASET/raw, and the weights that DATASET.extract names, if any. Out:
+    In: data/DATASET/raw, and the weights that `extract` names, if any. Out:
     data/DATASET/conditions.h5, and data/DATASET/extractor, for dances the networks used, and
     skipped.csv with the clips left out and why.
 

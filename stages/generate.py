@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 import torch
 import typer
+from pydantic import ValidationError
 
 from pipeline.codecs.jukebox import JukeboxVQVAE
 from pipeline.datasets.folder import EXTENSIONS
@@ -16,7 +17,7 @@ from pipeline.diffusion.sampler import sample as draw
 from pipeline.features.extract import Readers
 from pipeline.features.i3d import I3D
 from pipeline.features.i3d_source import RGB_WEIGHTS, VisualReader
-from pipeline.features.pose_reader import PoseReader
+from pipeline.features.pose_reader import PoseConfig, PoseReader
 from pipeline.media.audio import reduce_noise, write_wav
 from pipeline.media.video import mux_sound, probe
 from pipeline.model.network import Network, load_model
@@ -41,7 +42,7 @@ def generate(
     out: Annotated[Path, typer.Option(help="Folder for the results.")] = Path("generated"),
     dataset: Annotated[
         str,
-        typer.Option(help="Whose model plays: a dance section of params.yaml that was trained."),
+        typer.Option(help="Whose model plays: a dance data set that was trained."),
     ] = "toy_dance",
     pose: Annotated[
         str,
@@ -153,8 +154,7 @@ class Player:
         settings, paths = read_dataset(dataset), Paths(dataset)
         if not isinstance(settings, DanceToMusic):
             raise UserError(
-                f"{dataset} makes pictures; choose a dance section of params.yaml, such as"
-                " toy_dance."
+                f"{dataset} makes pictures; choose a dance data set, such as toy_dance."
             )
         self.settings, self.seconds = settings, settings.clip_seconds
         self.network: Network = load_model(checked(paths.model / MODEL_FILE, "train", dataset)).to(
@@ -177,7 +177,7 @@ class Player:
             )
         visual = VisualReader(settings.extract.visual, I3D.load(extractor / RGB_WEIGHTS))
         self.readers = Readers(
-            PoseReader(type(config).model_validate(config.model_dump()), read_markers),
+            PoseReader(checked_pose(config, dataset), read_markers),
             visual,
             self.seconds,
         )
@@ -255,6 +255,18 @@ class Player:
                 .cpu()
                 .numpy()
             )
+
+
+def checked_pose(config: PoseConfig, dataset: str) -> PoseConfig:
+    """The settings of the reader; raises UserError where it cannot give the poses of the model."""
+    try:
+        return PoseConfig.model_validate(config.model_dump())
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UserError(
+            f"--pose {config.source} does not fit the model of {dataset}, which reads {config.kind}"
+            f" poses: {reason}; choose another reader, or a model of another data set."
+        ) from None
 
 
 def window_starts(duration_s: float, seconds: float) -> list[float]:

@@ -22,7 +22,7 @@ def judge(dataset: DatasetArgument) -> None:
     In: data/DATASET/raw; for dances also codec and tokens.h5. Out: data/DATASET/judge: for dances
     the embeddings of the training music after the codec (a gallery for genre retrieval), for
     pictures a classifier or an image-text matcher trained on real pictures, or the published
-    networks that DATASET.judge names; with their own held-out accuracy.
+    networks that `judge` names; with their own held-out accuracy.
 
     Example: cdcd judge digits
     """

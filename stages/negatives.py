@@ -3,15 +3,22 @@
 import numpy as np
 import torch
 
-from pipeline.negatives import derangements, inter_rows, reorder_picture, reorder_sequence
+from pipeline.negatives import (
+    check_chunks,
+    derangements,
+    inter_rows,
+    reorder_picture,
+    reorder_sequence,
+)
 from pipeline.runtime.device import device
 from pipeline.runtime.files import sha256_file
 from pipeline.runtime.progress import in_batches
+from pipeline.runtime.run import run_settings
 from pipeline.runtime.scratch import fingerprint, scratch, shards
 from pipeline.runtime.seeds import numpy_generator
 from pipeline.storage.store import Store, write_store
 from stages.config import DanceToMusic, DatasetArgument, read_dataset
-from stages.content import open_codec, open_content
+from stages.content import open_codec, open_content, token_grid
 from stages.paths import CODEC_FILE, Paths, code
 
 
@@ -20,7 +27,7 @@ def negatives(dataset: DatasetArgument) -> None:
 
     In: data/DATASET/raw, codec and tokens.h5. Out: data/DATASET/negatives.h5 with `intra` (codes of
     the same waveform or picture with its chunks out of order, or only the orders, as
-    DATASET.negatives.intra says) and `inter` (row numbers in tokens.h5: another genre, song, class
+    `negatives.intra` says) and `inter` (row numbers in tokens.h5: another genre, song, class
     or picture).
 
     Example: cdcd negatives toy_dance
@@ -40,9 +47,13 @@ def negatives(dataset: DatasetArgument) -> None:
         derangements(numpy_generator(config.seed, "intra", name), config.n_intra, config.chunks)
         for name in ids
     ]
-    with write_store(
-        paths.negatives, "negatives", ids, {**tokens.provenance, **config.model_dump()}
-    ) as store:
+    of_codes = config.intra in ("tokens", "sequence")
+    provenance = {**tokens.provenance, **config.model_dump()}
+    if of_codes:
+        grid = token_grid(settings, tokens["tokens"].shape[1])
+        provenance["grid"] = list(grid)
+        check_chunks(config, grid)
+    with write_store(paths.negatives, "negatives", ids, provenance) as store:
         if config.n_inter:
             store.field("inter", (config.n_inter,), "int32")
             store.write(
@@ -50,7 +61,7 @@ def negatives(dataset: DatasetArgument) -> None:
             )
         if not config.n_intra:
             return
-        if config.intra == "tokens":
+        if of_codes:
             store.field("intra", (config.n_intra, config.chunks), "uint16")
             store.write("intra", slice(None), np.stack(orders))
             return
@@ -68,7 +79,7 @@ def negatives(dataset: DatasetArgument) -> None:
 
         store.field("intra", (config.n_intra, *tokens["tokens"].shape[1:]), "uint16")
         batches = in_batches(
-            list(range(len(rows))), max(1, settings.tokenize.batch // config.n_intra)
+            list(range(len(rows))), max(1, run_settings().tokenize_batch // config.n_intra)
         )
         with scratch(
             fingerprint(

@@ -9,6 +9,7 @@ from pipeline.runtime.code import code_digest
 from pipeline.storage.manifest import Manifest, read_manifest
 
 PARAMS = Path("params.yaml")
+PRESETS = Path("params") / "presets"
 REPORTS = Path("reports")
 CODEC_FILE = "codec.safetensors"
 MODEL_FILE = "model.safetensors"
@@ -19,6 +20,11 @@ class Paths:
     """The files and folders of one data set: DVC's, except for the metrics."""
 
     dataset: str
+
+    @property
+    def settings(self) -> Path:
+        """What decides the data set's results."""
+        return Path("params") / f"{self.dataset}.yaml"
 
     @property
     def root(self) -> Path:

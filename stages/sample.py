@@ -16,6 +16,7 @@ from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import sha256_file
 from pipeline.runtime.progress import in_batches
+from pipeline.runtime.run import run_settings
 from pipeline.runtime.scratch import fingerprint, scratch, shards
 from pipeline.runtime.seeds import torch_generator
 from pipeline.storage.conditions import condition_inputs
@@ -57,18 +58,16 @@ def sample(dataset: DatasetArgument) -> None:
         (kind, seed, batch)
         for kind in ("tokens", "shuffled")
         for seed in range(len(config.seeds))
-        for batch in in_batches(list(range(len(rows))), config.batch)
+        for batch in in_batches(list(range(len(rows))), run_settings().sample_batch)
     ]
     length = network.grid[0] * network.grid[1]
     provenance = {
         **network.provenance,
         "model": sha256_file(paths.model / MODEL_FILE),
-        **config.model_dump(exclude={"batch"}),
+        **config.model_dump(exclude=None if config.captions == "all" else {"captions"}),
     }
     sources = code("diffusion", "model", "runtime")
-    mark = fingerprint(
-        "sample", provenance, config.batch, sha256_file(paths.conditions), ids, *sources
-    )
+    mark = fingerprint("sample", provenance, sha256_file(paths.conditions), ids, *sources)
     with scratch(mark) as folder:
         with write_store(paths.samples / "samples.h5", "samples", ids, provenance) as store:
             for kind in ("tokens", "shuffled"):

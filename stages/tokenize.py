@@ -5,6 +5,7 @@ import time
 from pipeline.runtime.device import device
 from pipeline.runtime.files import sha256_file
 from pipeline.runtime.progress import in_batches
+from pipeline.runtime.run import run_settings
 from pipeline.runtime.scratch import fingerprint, scratch, shards
 from pipeline.storage.store import write_store
 from stages.config import DanceToMusic, DatasetArgument, read_dataset
@@ -27,13 +28,11 @@ def tokenize(dataset: DatasetArgument) -> None:
     provenance = {"codec": sha256_file(paths.codec / CODEC_FILE), "n_codes": codec.n_codes}
     if isinstance(settings, DanceToMusic):
         provenance |= {"sample_rate": codec.sample_rate, "hop": codec.hop}
-    started, batches = time.perf_counter(), in_batches(rows, settings.tokenize.batch)
+    started, batches = time.perf_counter(), in_batches(rows, run_settings().tokenize_batch)
     ids = [manifest.clips[row].id for row in rows]
     with (
         scratch(
-            fingerprint(
-                "tokens", settings.tokenize, settings.codec, provenance, paths.raw, *code("codecs")
-            )
+            fingerprint("tokens", settings.codec, provenance, paths.raw, *code("codecs"))
         ) as folder,
         write_store(paths.tokens, "tokens", ids, provenance) as store,
     ):

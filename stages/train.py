@@ -28,7 +28,7 @@ from stages.paths import MODEL_FILE, Paths, code
 
 
 def train(dataset: DatasetArgument) -> None:
-    """Train the diffusion model of a data set with the `contrast` of params.yaml.
+    """Train the diffusion model of a data set with the `contrast` of params.yaml, or its own.
 
     In: data/DATASET/conditions.h5, tokens.h5, negatives.h5 and the manifest in raw. Out:
     data/DATASET/model with model.safetensors (the averaged weights), history.csv and about.json.
@@ -39,7 +39,7 @@ def train(dataset: DatasetArgument) -> None:
     Example: cdcd train toy_dance
     """
     keep_memory()
-    settings, setting, paths = read_dataset(dataset), read_contrast(), Paths(dataset)
+    settings, setting, paths = read_dataset(dataset), read_contrast(dataset), Paths(dataset)
     tokens, conditions = Store(paths.tokens, "tokens"), Store(paths.conditions, "conditions")
     negatives, manifest = Store(paths.negatives, "negatives"), paths.manifest(settings.media_root)
     negatives.expect(codec=tokens.provenance["codec"])
@@ -57,6 +57,7 @@ def train(dataset: DatasetArgument) -> None:
             f"{dataset}: no training clip has both conditions and tokens; see"
             f" data/{dataset}/raw/skipped.csv."
         )
+    config = config.in_steps(len(rows["train"]))
     if isinstance(settings, CaptionToImage):
         check_caption_length(settings.train.model.text, conditions)
     network = build_network(
@@ -127,7 +128,7 @@ def start_from(network, path: Path) -> None:
         network.load_state_dict(load_model(path).state_dict())
     except RuntimeError as error:
         raise UserError(
-            f"train.init {path} does not fit the model of params.yaml:"
+            f"train.init {path} does not fit the model that train.model describes:"
             f" {str(error).splitlines()[1].strip()}."
         ) from None
 

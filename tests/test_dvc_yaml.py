@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from stages.config import MODULES, Params
+from stages.config import MODULES, SETTINGS
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 NEVER_A_RESULT = {
     ROOT / "stages" / "config.py",
+    ROOT / "stages" / "media_settings.py",
     ROOT / "pipeline" / "__init__.py",
     ROOT / "stages" / "__init__.py",
 }
@@ -88,22 +89,38 @@ def test_deps_exist_and_commands_name_their_stage(stage):
     assert STAGES[stage]["desc"]
 
 
+def own_keys(entry):
+    return entry["params/${item.dataset}.yaml"] if isinstance(entry, dict) else []
+
+
+@pytest.mark.parametrize("dataset", MODULES)
+def test_every_file_has_every_key_that_dvc_tracks(dataset):
+    """DVC refuses a key that is missing."""
+    tracked = {
+        key for stage in STAGES.values() for entry in stage["params"] for key in own_keys(entry)
+    }
+    content = YAML(typ="safe", pure=True).load(ROOT / "params" / f"{dataset}.yaml")
+    assert tracked == set(content) - {"task"}
+
+
 @pytest.mark.parametrize("stage", sorted(set(STAGES) - {"report"}))
 def test_params_cover_every_setting_the_stage_reads(stage):
     source = (ROOT / "stages" / f"{stage}.py").read_text()
-    listed = {key.split(".")[-1] for key in STAGES[stage]["params"]}
+    listed = {key for entry in STAGES[stage]["params"] for key in own_keys(entry)}
     decided_by_download = {
         "media_root",
         "clip_seconds",
     }  # a change of these changes raw/manifest.csv
     read = set(re.findall(r"settings\.(\w+)", source)) - decided_by_download
     if "open_content" in source:
-        read.add("codec")
+        read |= {"codec", "media"}
+    if "read_contrast" in source:
+        read.add("contrast")
     assert read <= listed
 
 
 def test_every_data_set_has_a_section_and_no_stage_persists():
-    assert set(MODULES) == set(Params.model_fields) - {"datasets", "contrast"}
+    assert set(MODULES) == {file.stem for file in (ROOT / "params").glob("*.yaml")} == set(SETTINGS)
     assert "persist" not in (ROOT / "dvc.yaml").read_text()
 
 

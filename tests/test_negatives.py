@@ -2,7 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.negatives import derangements, inter_rows, reorder_picture, reorder_sequence
+from pipeline.negatives import (
+    Negatives,
+    check_chunks,
+    derangements,
+    inter_rows,
+    reorder_grid,
+    reorder_picture,
+    reorder_sequence,
+)
 from pipeline.runtime.errors import UserError
 from pipeline.storage.manifest import Clip
 
@@ -76,3 +84,32 @@ def test_impossible_negatives_are_refused_in_a_sentence():
         derangements(np.random.default_rng(0), 1, 1)
     with pytest.raises(UserError, match="square"):
         reorder_picture(torch.zeros(3, 8, 8), torch.zeros(1, 8, dtype=torch.long))
+
+
+def test_codes_of_a_picture_move_as_patches_of_their_grid():
+    """Against a plain loop over rows and columns."""
+    rows, columns, side = 6, 6, 3
+    codes = torch.randint(0, 99, (2, rows * columns), generator=torch.Generator().manual_seed(0))
+    orders = torch.from_numpy(derangements(np.random.default_rng(3), 8, 9)).reshape(2, 4, 9)
+    moved = reorder_grid(codes, orders, (rows, columns))
+    assert moved.shape == (2, 4, rows * columns)
+    high, wide = rows // side, columns // side
+    for b in range(2):
+        for n in range(4):
+            for r in range(rows):
+                for c in range(columns):
+                    source = int(orders[b, n, (r // high) * side + c // wide])
+                    i = (source // side) * high + r % high
+                    j = (source % side) * wide + c % wide
+                    assert moved[b, n, r * columns + c] == codes[b, i * columns + j]
+
+
+@pytest.mark.parametrize(
+    ("intra", "chunks", "grid"),
+    [("tokens", 8, (4, 4)), ("tokens", 9, (4, 4)), ("sequence", 17, (4, 4))],
+)
+def test_chunks_that_do_not_fit_the_codes_are_refused(intra, chunks, grid):
+    settings = Negatives(intra=intra, chunks=chunks, n_intra=1, n_inter=0)
+    with pytest.raises(UserError, match=f"negatives.chunks is {chunks}"):
+        check_chunks(settings, grid)
+    check_chunks(settings.model_copy(update={"chunks": 4}), grid)

@@ -32,7 +32,7 @@ class Averages(Section):
     """
 
     decay: float
-    revive_below: float
+    revive_below: float = 0.5
 
 
 class AveragedCodebook(nn.Module):

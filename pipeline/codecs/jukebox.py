@@ -36,7 +36,7 @@ class JukeboxArchitecture(Section):
     strides: tuple[tuple[int, ...], ...]
     width: tuple[int, ...]
     depth: tuple[int, ...]
-    dilation_growth: int
+    dilation_growth: int = 3
     dimension: int
     n_codes: int
 

@@ -18,12 +18,12 @@ class JukeboxObjective(Section):
     (magnitude), commitment 0.02.
     """
 
-    l2: float
-    linf: float
-    linf_samples: int
-    spectral: float
+    l2: float = 1.0
+    linf: float = 0.02
+    linf_samples: int = 2048
+    spectral: float = 1.0
     spectra: Spectra
-    commitment: float
+    commitment: float = 0.02
     codebook: Averages
 
 

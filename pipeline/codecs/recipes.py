@@ -2,20 +2,23 @@
 on its training split.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from pipeline.codecs.jukebox import JukeboxArchitecture, JukeboxVQVAE
 from pipeline.codecs.jukebox_objective import JukeboxLearner, JukeboxObjective
 from pipeline.codecs.training import CodecTraining, train_codec
+from pipeline.codecs.used_codes import UsedCodes
 from pipeline.codecs.vqgan import VQGAN, VQGANArchitecture
 from pipeline.codecs.vqgan_objective import VQGANLearner, VQGANObjective
 from pipeline.media.content import Pictures, Sound
 from pipeline.runtime.device import device
-from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
 from pipeline.runtime.params import Section
 from pipeline.runtime.progress import progress
@@ -36,32 +39,52 @@ class SoundCodec(Section):
 
     weights: str | None
     level: int
-    architecture: JukeboxArchitecture | None
+    architecture: JukeboxArchitecture | None = None
     sample_rate: int
-    peak: float | None
+    peak: float | None = None
     crop: int
-    objective: JukeboxObjective | None
-    training: CodecTraining | None
-    seed: int
+    objective: JukeboxObjective | None = None
+    training: CodecTraining | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _has_all_it_needs(self) -> Self:
+        _check_recipe(self)
+        return self
 
 
 class PictureCodec(Section):
     """The image codec.
 
-    `weights`: a name of `cdcd weights list` or a file (a published VQ-GAN or ours); null trains
-    `architecture` from nothing. `config`: the taming yaml of published weights of another size
-    (null: the published f8 and f16). `used_codes`: the file of the used codes, to which the tokens
-    are restricted (null: all codes).
+    `weights`: a name of `cdcd weights list` or a file (a published VQ-GAN or ours) to use or, with
+    `training`, to fine-tune; null trains `architecture` from nothing. `config`: the taming yaml of
+    published weights of another size (null: the published f8 and f16). `used_codes`: to which codes
+    the tokens are restricted: those of a file (the authors' tables), `computed`: those that occur
+    in the training pictures, or null: all codes.
     """
 
     weights: str | None
-    config: str | None
-    used_codes: str | None
-    architecture: VQGANArchitecture | None
+    config: str | None = None
+    used_codes: str | None = None
+    architecture: VQGANArchitecture | None = None
     image_size: int
-    objective: VQGANObjective | None
-    training: CodecTraining | None
-    seed: int
+    objective: VQGANObjective | None = None
+    training: CodecTraining | None = None
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _has_all_it_needs(self) -> Self:
+        _check_recipe(self)
+        return self
+
+
+def _check_recipe(codec: SoundCodec | PictureCodec) -> None:
+    if codec.weights is None and None in (codec.architecture, codec.objective, codec.training):
+        raise ValueError(
+            "a codec without weights is trained: give architecture, objective and training"
+        )
+    if codec.training is not None and codec.objective is None:
+        raise ValueError("training needs an objective")
 
 
 def make_sound_codec(
@@ -93,27 +116,47 @@ def make_picture_codec(
     config: PictureCodec, pictures: Pictures, rows: list[int], scratch: Path
 ) -> tuple[VQGAN, list[dict]]:
     """The codec on the CPU, frozen, and the history of its training (empty when there was none)."""
-    if config.weights is not None:
-        return VQGAN.load(weights_file(config.weights), config.config, config.used_codes), []
-    codec = _from_nothing(config, lambda: VQGAN(config.architecture))
+    if config.weights is None:
+        codec, table = _from_nothing(config, lambda: VQGAN(config.architecture)), None
+    else:
+        codec = VQGAN.load(weights_file(config.weights), config.config)
+        table, codec.used_codes = codec.used_codes, None
+    history = (
+        [] if config.training is None else _train_pictures(config, codec, pictures, rows, scratch)
+    )
+    if config.used_codes == "computed":
+        codec.to(device()).eval()
+        codes = (codec.encode(batch) for batch in _in_order(pictures, rows))
+        table = UsedCodes.from_dataset(codes, codec.quantiser.table)
+    elif config.used_codes is not None:
+        table = UsedCodes.read(Path(config.used_codes).expanduser())
+    codec.restrict_to(table)
+    return codec.cpu().eval().requires_grad_(False), history
+
+
+def _in_order(pictures: Pictures, rows: list[int]) -> Iterator[Tensor]:
+    """All the pictures, a few at once."""
+    starts = range(0, len(rows), READ_AT_ONCE)
+    for start in progress(starts, "finding the used codes"):
+        yield pictures.read(rows[start : start + READ_AT_ONCE]).to(device())
+
+
+def _train_pictures(
+    config: PictureCodec, codec: VQGAN, pictures: Pictures, rows: list[int], scratch: Path
+) -> list[dict]:
+    """Trains or fine-tunes `codec` in place and returns the history."""
 
     def crops(generator: np.random.Generator, size: int) -> Tensor:
         return pictures.read(
             [rows[index] for index in generator.integers(0, len(rows), size)], generator
         )
 
-    learner = VQGANLearner(codec, config.objective).to(device())
-    history = train_codec(learner, crops, config.training, scratch, config.seed)
-    return codec.cpu().eval().requires_grad_(False), history
+    learner = VQGANLearner(codec, config.objective, keep_codebook=config.weights is not None)
+    return train_codec(learner.to(device()), crops, config.training, scratch, config.seed)
 
 
 def _from_nothing(config: SoundCodec | PictureCodec, build) -> torch.nn.Module:
     """A codec with weights drawn from the section's seed alone."""
-    if config.architecture is None or config.objective is None or config.training is None:
-        raise UserError(
-            "A codec without weights is trained: give codec.architecture, codec.objective and"
-            " codec.training."
-        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_generator(config.seed, "codec").initial_seed())
         return build()

@@ -24,7 +24,7 @@ class VQGANArchitecture(Section):
     quantiser.
     """
 
-    quantiser: Literal["nearest", "gumbel"]
+    quantiser: Literal["nearest", "gumbel"] = "nearest"
     embed_dim: int
     n_embed: int
     ddconfig: Sizes
@@ -66,11 +66,6 @@ class VQGAN(nn.Module):
                 f"A Gumbel VQ-GAN needs embed_dim {architecture.embed_dim} equal to z_channels"
                 f" {sizes.z_channels}."
             )
-        if used_codes is not None and len(used_codes.restricted) != architecture.n_embed:
-            raise UserError(
-                f"The used codes are for {len(used_codes.restricted)} codes; this VQ-GAN has"
-                f" {architecture.n_embed}."
-            )
         self.architecture, self.factor = architecture, sizes.factor
         self.provenance: dict = {"weights": "random"}
         self.encoder, self.decoder = Encoder(sizes), Decoder(sizes)
@@ -78,6 +73,17 @@ class VQGAN(nn.Module):
         self.quantize = quantiser(architecture.n_embed, architecture.embed_dim)
         self.quant_conv = nn.Conv2d(sizes.z_channels, architecture.embed_dim, 1)
         self.post_quant_conv = nn.Conv2d(architecture.embed_dim, sizes.z_channels, 1)
+        self.restrict_to(used_codes)
+
+    def restrict_to(self, used_codes: UsedCodes | None) -> None:
+        """From now on tokens are those of `used_codes` (None: all codes); raises UserError for
+        another codebook's.
+        """
+        if used_codes is not None and len(used_codes.restricted) != self.architecture.n_embed:
+            raise UserError(
+                f"The used codes are for {len(used_codes.restricted)} codes; this VQ-GAN has"
+                f" {self.architecture.n_embed}."
+            )
         self.used_codes = used_codes
 
     @property

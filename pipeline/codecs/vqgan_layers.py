@@ -13,19 +13,19 @@ from pipeline.runtime.params import Section
 
 class Sizes(Section):
     """`ddconfig` as in the published yaml files: attention sits at the levels whose resolution is
-    in `attn_resolutions`.
+    in `attn_resolutions`. `resolution` is the side of the pictures.
     """
 
-    double_z: bool
+    double_z: bool = False
     z_channels: int
     resolution: int
-    in_channels: int
-    out_ch: int
+    in_channels: int = 3
+    out_ch: int = 3
     ch: int
     ch_mult: tuple[int, ...]
     num_res_blocks: int
-    attn_resolutions: tuple[int, ...]
-    dropout: float
+    attn_resolutions: tuple[int, ...] = ()
+    dropout: float = 0.0
 
     @property
     def factor(self) -> int:

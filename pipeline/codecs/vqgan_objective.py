@@ -24,12 +24,12 @@ class VQGANObjective(Section):
     `bottleneck` belongs to the quantiser: averages for `nearest`, a temperature for `gumbel`.
     """
 
-    l1: float
+    l1: float = 1.0
     l2: float
-    commitment: float
+    commitment: float = 0.25
     bottleneck: Averages | Gumbel
-    perceptual: Perceptual | None
-    critic: Critic | None
+    perceptual: Perceptual | None = None
+    critic: Critic | None = None
 
 
 class VQGANLearner(nn.Module):
@@ -40,9 +40,13 @@ class VQGANLearner(nn.Module):
     detached copy of the critic's parameters. Neither therefore disturbs the other's gradient.
     """
 
-    def __init__(self, codec: VQGAN, settings: VQGANObjective):
+    def __init__(self, codec: VQGAN, settings: VQGANObjective, keep_codebook: bool = False):
+        """With `keep_codebook` (fine-tuning published weights) the codewords stay where they are at
+        the start.
+        """
         super().__init__()
         self.codec, self.settings = codec.requires_grad_(True), settings
+        self.keep_codebook = keep_codebook
         gumbel = codec.architecture.quantiser == "gumbel"
         if gumbel != isinstance(settings.bottleneck, Gumbel):
             kind, given = codec.architecture.quantiser, type(settings.bottleneck).__name__
@@ -62,6 +66,8 @@ class VQGANLearner(nn.Module):
     @torch.no_grad()
     def start(self, batches: Batches, batch_size: int, seed: int) -> None:
         """Places the codewords on the latents of the first batches."""
+        if self.keep_codebook:
+            return
         device = self.codec.decoder.last_layer.device
         latents = torch.cat(
             [self.codec.latent(batches(index, batch_size).to(device)) for index in range(4)]

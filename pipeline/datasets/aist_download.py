@@ -71,6 +71,6 @@ def require_terms(accepted: bool) -> None:
     if not accepted:
         raise UserError(
             f"AIST videos are for research only: read {TERMS}, send the application form named"
-            " there, and set download.accept_aist_terms: true in params.yaml; or set"
+            " there, and set download.accept_aist_terms: true in params/aist.yaml; or set"
             " download.source: local for copies that you have."
         )

@@ -36,20 +36,21 @@ class Contrast(Section):
     direction: times 2 - t/T (paper: decreasing), 1 + t/T (released) or 1. negatives_per_step: how
     many of the stored N are drawn at random for each sample (null: all); difference only.
     contrastive_steps: the loss applies with probability contrastive_steps / T (Appendix E.3; null:
-    always). cap: a negative's term stops at so many nats a token (null: no cap).
+    always). cap: a negative's term stops at so many nats a token (null: no cap). The defaults are
+    the paper's.
     """
 
-    form: Literal["difference", "infonce"]
-    chains: Literal["parallel", "released"]
-    scale: Literal["mean", "sum", "log_n"]
-    keep_positive: bool
+    form: Literal["difference", "infonce"] = "difference"
+    chains: Literal["parallel", "released"] = "parallel"
+    scale: Literal["mean", "sum", "log_n"] = "mean"
+    keep_positive: bool = False
     intra_weight: float = Field(ge=0)
     inter_weight: float = Field(ge=0)
-    direction: Direction
-    temperature: float = Field(gt=0)
-    negatives_per_step: int | None = Field(ge=1)
-    contrastive_steps: int | None = Field(ge=1)
-    cap: float | None = Field(gt=0)
+    direction: Direction = "decreasing"
+    temperature: float = Field(default=1.0, gt=0)
+    negatives_per_step: int | None = Field(default=None, ge=1)
+    contrastive_steps: int | None = Field(default=None, ge=1)
+    cap: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -81,7 +82,7 @@ class Term:
 
     @property
     def name(self) -> str:
-        """As in params.yaml."""
+        """As in the settings."""
         return f"{self.loss}_{self.kind}"
 
 

@@ -43,9 +43,9 @@ class Loss(Section):
     learned null, for guidance and for `infonce`; 0: never.
     """
 
-    t_sampling: Literal["importance", "uniform"]
+    t_sampling: Literal["importance", "uniform"] = "importance"
     auxiliary_weight: float = Field(ge=0)
-    auxiliary_direction: Direction
+    auxiliary_direction: Direction = "decreasing"
     null_probability: float = Field(ge=0, lt=1)
 
 

@@ -32,11 +32,11 @@ class Sampling(Section):
     """
 
     steps: int = Field(ge=1)
-    truncation: float = Field(gt=0, le=1)
-    temperature: float = Field(gt=0)
-    guidance: float = Field(ge=0)
-    order: Literal["random", "purity", "confidence", "halton"]
-    choice_temperature: float = Field(ge=0)
+    truncation: float = Field(default=0.86, gt=0, le=1)
+    temperature: float = Field(default=1.0, gt=0)
+    guidance: float = Field(default=1.0, ge=0)
+    order: Literal["random", "purity", "confidence", "halton"] = "random"
+    choice_temperature: float = Field(default=0.0, ge=0)
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, sha256_file
 from pipeline.runtime.params import Section
 from pipeline.runtime.progress import in_batches
+from pipeline.runtime.run import run_settings
 from pipeline.runtime.scratch import shards
 from pipeline.storage.manifest import Clip, Manifest
 from pipeline.storage.store import write_store
@@ -27,13 +28,10 @@ from pipeline.training.history import write_history
 
 
 class ExtractDance(Section):
-    """Motion and video features of the clips; `batch` clips go through I3D at once (it changes the
-    speed alone).
-    """
+    """Motion and video features of the clips."""
 
     pose: PoseConfig
     visual: VisualConfig
-    batch: int
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,7 @@ def extract_dance(
         if any(clip.visual_file is None for clip in manifest.clips):
             visual, history = open_visual(config.visual, manifest, clip_seconds, scratch, folder)
         readers = Readers(PoseReader(config.pose, markers), visual, clip_seconds)
-        work = in_batches(list(manifest.clips), config.batch)
+        work = in_batches(list(manifest.clips), run_settings().extract_batch)
 
         def make(clips: list[Clip]) -> dict[str, np.ndarray]:
             return _arrays(extract_clips(readers, manifest, clips))

@@ -38,13 +38,13 @@ class VisualConfig(Section):
     """
 
     weights: str
-    flow: str | None
-    raft: str | None
+    flow: str | None = None
+    raft: str | None = None
     fps: float = Field(gt=0)
     size: int = Field(ge=32)
     width: float = Field(gt=0, le=1)
     window: int = Field(ge=SHORTEST)
-    training: I3DTraining | None
+    training: I3DTraining | None = None
 
     @model_validator(mode="after")
     def _fits(self) -> "VisualConfig":

@@ -28,14 +28,14 @@ class ExtractCaptions(Section):
     """
 
     text: Literal["bpe", "clip"]
-    weights: str | None
+    weights: str | None = None
     per_picture: int
 
 
 class ExtractLabels(Section):
     """Class numbers: the training classes in alphabetical order."""
 
-    order: Literal["alphabetical"]
+    order: Literal["alphabetical"] = "alphabetical"
 
 
 def extract_captions(config: ExtractCaptions, manifest: Manifest, raw: Path, path: Path) -> dict:

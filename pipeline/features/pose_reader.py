@@ -69,9 +69,9 @@ class PoseConfig(Section):
         "array",
     ]
     fps: float = Field(gt=0)
-    weights: str | None
-    file_fps: float | None
-    least_seen: float = Field(ge=0, le=1)
+    weights: str | None = None
+    file_fps: float | None = None
+    least_seen: float = Field(default=0.5, ge=0, le=1)
 
     @model_validator(mode="after")
     def _fits(self) -> "PoseConfig":

@@ -52,11 +52,11 @@ class EvaluateDance(Section):
     percent of positions counts as copied. `examples`: clips shown on the page.
     """
 
-    protocols: tuple[Protocol, ...]
+    protocols: tuple[Protocol, ...] = ("d2m", "loris", "5hz")
     bootstrap_draws: int
-    seed: int
-    noise_reduce: bool
-    metronome_bpm: float
+    seed: int = 0
+    noise_reduce: bool = False
+    metronome_bpm: float = 120.0
     copied_below: float
     examples: int
 

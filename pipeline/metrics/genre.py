@@ -29,7 +29,7 @@ class JudgeDance(Section):
     """
 
     embedding: EmbeddingName
-    weights: str | None
+    weights: str | None = None
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,9 @@ class EvaluateImages(Section):
     """
 
     references: tuple[Literal["test", "train"], ...]
-    exact_shapes: bool
+    exact_shapes: bool = False
     bootstrap_draws: int
-    seed: int
+    seed: int = 0
     copied_below: float
     examples: int
 

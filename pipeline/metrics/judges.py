@@ -42,8 +42,8 @@ class PublishedJudge(Section):
 
     kind: Literal["published"]
     inception: str
-    clip: str | None
-    resnet101: str | None
+    clip: str | None = None
+    resnet101: str | None = None
 
 
 JudgeImages = Annotated[TrainedJudge | PublishedJudge, Field(discriminator="kind")]

@@ -32,7 +32,7 @@ class CaptionModel(Section):
     """
 
     denoiser: DenoiserConfig
-    text: TextConfig | None
+    text: TextConfig | None = None
 
 
 class ClassModel(Section):
@@ -159,7 +159,10 @@ def build_network(
                     ),
                 )
     task = next(name for name, (model, _) in TASKS.items() if isinstance(config, model))
-    facts = {"config": config.model_dump(mode="json"), "inputs": inputs.model_dump(mode="json")}
+    facts = {
+        "config": config.model_dump(mode="json", exclude_none=True),
+        "inputs": inputs.model_dump(mode="json"),
+    }
     network.arguments = {
         "task": task,
         **facts,

@@ -39,8 +39,8 @@ def collect(dataset: str, keys: list[str], commits: int = 1) -> list[Run]:
     """The finished experiments of the last `commits` commits and the workspace, oldest first, that
     evaluated `dataset`.
 
-    `keys` are dotted names in params.yaml, looked up in the data set's section first. Raises
-    UserError outside a DVC project, for a key that no run has, or when nothing was evaluated.
+    `keys` are dotted names in the data set's file, or in params.yaml. Raises UserError
+    outside a DVC project, for a key that no run has, or when nothing was evaluated.
     """
     from dvc.api import exp_show
     from dvc.exceptions import DvcException
@@ -78,12 +78,13 @@ def _read(name: str, revision: str | None, dataset: str, keys: list[str]) -> Run
     that are of its own settings.
 
     A queued or failed experiment holds the results of the commit it started from beside its own
-    params.yaml; dvc.lock tells.
+    settings; dvc.lock tells.
     """
     from dvc.api import DVCFileSystem
     from dvc.exceptions import DvcException
 
-    paths = (f"reports/metrics/{dataset}/table.csv", "params.yaml", "dvc.lock")
+    own = f"params/{dataset}.yaml"
+    paths = (f"reports/metrics/{dataset}/table.csv", "params.yaml", own, "dvc.lock")
     try:
         if revision is None:
             table, *texts = [Path(path).read_text() for path in paths]
@@ -92,30 +93,33 @@ def _read(name: str, revision: str | None, dataset: str, keys: list[str]) -> Run
             table, *texts = [files.read_text(path) for path in paths]
     except (FileNotFoundError, DvcException):
         return None
-    settings, lock = (YAML(typ="safe", pure=True).load(text) for text in texts)
-    if not _is_current(settings, lock, dataset):
+    top, settings, lock = (YAML(typ="safe", pure=True).load(text) for text in texts)
+    if not _is_current({"params.yaml": top, own: settings}, lock, dataset):
         return None
+    if top.get("contrast", "preset") != "preset":
+        settings["contrast"] = top["contrast"]
     values = tuple(_take(settings, dataset, key) for key in keys)
-    settings.get(dataset, {}).get("train", {}).pop(
-        "seed", None
-    )  # runs that differ in it alone are repetitions
-    others = json.dumps(
-        {"contrast": settings.get("contrast"), "section": settings.get(dataset)}, sort_keys=True
-    )
+    settings.get("train", {}).pop("seed", None)  # runs that differ in it alone are repetitions
+    others = json.dumps(settings, sort_keys=True)
     return Run(name, values, others, parse_results(StringIO(table)))
 
 
-def _is_current(settings: dict, lock: dict, dataset: str) -> bool:
-    """Whether the stages of the data set last ran with these settings, as dvc.lock records."""
+def _is_current(files: dict[str, dict], lock: dict, dataset: str) -> bool:
+    """Whether the stages of the data set last ran with the settings in these files, as dvc.lock
+    records.
+    """
     stages = [
         stage for name, stage in lock.get("stages", {}).items() if name.endswith(f"@{dataset}")
     ]
-    used = {
-        key: value
+    used = [
+        (file, key, value)
         for stage in stages
-        for key, value in stage.get("params", {}).get("params.yaml", {}).items()
-    }
-    return bool(used) and all(_look_up(settings, key) == value for key, value in used.items())
+        for file, keys in stage.get("params", {}).items()
+        for key, value in keys.items()
+    ]
+    return bool(used) and all(
+        _look_up(files.get(file, {}), key) == value for file, key, value in used
+    )
 
 
 def _look_up(settings: dict, key: str) -> object:
@@ -127,13 +131,12 @@ def _look_up(settings: dict, key: str) -> object:
 def _take(settings: dict, dataset: str, key: str) -> object:
     """Removes the value of a dotted key from the settings and returns it."""
     *path, last = key.split(".")
-    for start in (settings.get(dataset, {}), settings):
-        place = start
-        for part in path:
-            place = place.get(part) if isinstance(place, dict) else None
-        if isinstance(place, dict) and last in place:
-            return place.pop(last)
-    raise UserError(f"params.yaml has no key {key!r}, neither below {dataset} nor at the top.")
+    place = settings
+    for part in path:
+        place = place.get(part) if isinstance(place, dict) else None
+    if isinstance(place, dict) and last in place:
+        return place.pop(last)
+    raise UserError(f"params/{dataset}.yaml has no key {key!r}.")
 
 
 def _digest(run: Run) -> str:

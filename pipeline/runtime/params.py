@@ -1,4 +1,4 @@
-"""The one reader of YAML settings, and the base class of every section of params.yaml."""
+"""The one reader of YAML settings, and the base class of every section of them."""
 
 from pathlib import Path
 from typing import TypeVar
@@ -13,10 +13,11 @@ S = TypeVar("S", bound=BaseModel)
 
 
 class Section(BaseModel):
-    """A frozen group of settings in which every key is given and no unknown key is accepted.
+    """A frozen group of settings in which no unknown key is accepted.
 
-    Subclasses live beside the component they configure and give their fields no defaults:
-    params.yaml is the whole truth.
+    Subclasses live beside the component they configure. What a user is likely to turn, or what
+    differs from one data set to the next, has no default and stands in every file; a constant of
+    the method has one, with its source in the docstring.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,7 +31,7 @@ def read_yaml(path: Path) -> dict:
         content = YAML(typ="safe", pure=True).load(Path(path))
     except FileNotFoundError:
         raise UserError(
-            f"{path} does not exist; run from the folder that holds params.yaml."
+            f"{path} does not exist; run from the folder that holds params.yaml and params/."
         ) from None
     except YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)

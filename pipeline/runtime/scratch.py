@@ -77,10 +77,11 @@ def shards(
     """The arrays that `make` gives for each piece of work, in order; pieces that `folder` already
     holds are read instead.
 
-    Killed in the middle, the same call goes on after the last whole piece.
+    Killed in the middle, the same call goes on after the last whole piece; pieces cut otherwise
+    (the batch of run.yaml has changed) are made again.
     """
     for number, item in enumerate(progress(work, title)):
-        path = folder / f"{number:06d}.npz"
+        path = folder / f"{number:06d}_{fingerprint(repr(item))}.npz"
         if not path.exists():
             arrays = make(item)
             with atomic(path) as temporary, open(temporary, "wb") as handle:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.negatives import reorder_sequence
+from pipeline.negatives import reorder_grid, reorder_sequence
 from pipeline.runtime.seeds import numpy_generator
 from pipeline.storage.conditions import condition_inputs
 from pipeline.storage.store import Store
@@ -95,6 +95,10 @@ class TrainingBatches:
             return torch.from_numpy(
                 self.tokens["tokens"][stored.ravel()].astype(np.int64)
             ).unflatten(0, stored.shape)
-        if self.negatives.provenance["intra"] == "tokens":
-            return reorder_sequence(x_0, torch.from_numpy(stored))
-        return torch.from_numpy(stored)
+        orders = torch.from_numpy(stored)
+        match self.negatives.provenance:
+            case {"intra": "tokens", "grid": [int(rows), int(columns)]} if rows > 1:
+                return reorder_grid(x_0, orders, (rows, columns))
+            case {"intra": "tokens" | "sequence"}:
+                return reorder_sequence(x_0, orders)
+        return orders

@@ -19,6 +19,7 @@ from tests.helpers.codec_learners import (
     sound_learner,
     sounds,
 )
+from tests.helpers.run_file import write_run
 
 SETTINGS = CodecTraining(
     steps=7,
@@ -29,6 +30,14 @@ SETTINGS = CodecTraining(
     betas=(0.9, 0.99),
     bf16=False,
 )
+
+
+@pytest.fixture(autouse=True)
+def intervals(tmp_path, monkeypatch):
+    monkeypatch.setenv("CDCD_HOME", str(tmp_path / "home"))
+    write_run(tmp_path / "home", log_every=3, checkpoint_every=2)
+
+
 LEARNERS = {
     "sound": (sound_learner, sounds),
     "picture": (picture_learner, pictures),
@@ -78,6 +87,7 @@ def test_a_killed_training_resumes_to_the_same_bytes(tmp_path, kind, run_yaml):
 def test_training_learns_and_tells_its_history(tmp_path, kind, run_yaml):
     run_yaml(log_every=20)
     make, source = LEARNERS[kind]
+    write_run(tmp_path / "home", log_every=20)
     settings = SETTINGS.model_copy(update={"steps": 80, "learning_rate": 1e-2})
     history = train_codec(make(), source, settings, tmp_path, seed=0)
     assert [row["step"] for row in history] == [20, 40, 60, 80]

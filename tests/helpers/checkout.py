@@ -1,4 +1,4 @@
-"""A preset of params.yaml shrunk in size alone and taken through every stage by `cdcd`; what may
+"""The settings of a data set shrunk in size alone and taken through every stage by `cdcd`; what may
 replace published weights.
 """
 
@@ -10,7 +10,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from pipeline.codecs.jukebox import JukeboxArchitecture, JukeboxVQVAE
@@ -18,7 +17,7 @@ from pipeline.metrics.results import read_results
 from pipeline.runtime.files import write_json
 from pipeline.storage import weights
 from stages.__main__ import app
-from tests.stages.test_stages import ROOT, STAGES, run, write_params
+from tests.stages.test_stages import ROOT, STAGES, read, run, write_params
 
 SMALL = {  # sizes and counts, nothing else
     "extract.visual": {"size": 32, "window": 16},
@@ -38,22 +37,20 @@ SMALL = {  # sizes and counts, nothing else
     "train.model.text": {"layers": 1, "width": 32},
     "train.optimiser": {"warmup_steps": 1},
     "train.average": {"every": 1},
-    "sample": {"seeds": [0, 1], "batch": 8, "media": 2},
+    "sample": {"seeds": [0, 1], "media": 2},
     "sample.sampling": {"steps": 4},
     "evaluate": {"bootstrap_draws": 20, "examples": 2},
 }
 
 
 @cache
-def _params() -> dict:
-    return YAML(typ="safe").load(ROOT / "params.yaml")
+def _settings(dataset: str) -> dict:
+    return read(ROOT / "params" / f"{dataset}.yaml")
 
 
 def preset(dataset: str, **download: object) -> dict:
-    """A data set's section of params.yaml; only where its files lie, and in which of its forms, is
-    changed.
-    """
-    section = deepcopy(_params()[dataset])
+    """A data set's settings; only where its files lie, and in which of its forms, is changed."""
+    section = deepcopy(_settings(dataset))
     assert set(download) <= set(section["download"])
     section["download"] |= {
         key: str(value) if isinstance(value, Path) else value for key, value in download.items()
@@ -62,7 +59,9 @@ def preset(dataset: str, **download: object) -> dict:
 
 
 def shrink(section: dict) -> None:
-    """Makes a section small: every size in SMALL that it has."""
+    """Makes settings small: every size in SMALL that they have."""
+    if section["train"].pop("epochs", None):
+        section["train"]["steps"] = 0  # by its number below
     for path, sizes in SMALL.items():
         part = section
         for key in path.split("."):
@@ -77,6 +76,8 @@ def without_published_weights(section: dict, donor: str) -> None:
     """
     other = preset(donor)
     section |= {"codec": other["codec"], "judge": other["judge"]}
+    size = "sample_rate" if section["task"] == "dance" else "image_size"
+    section["media"][size] = other["media"][size]
     if section["task"] == "caption":
         section["extract"] |= {"text": "bpe", "weights": None}
         section["train"]["model"]["text"] = other["train"]["model"]["text"] | {"length": 77}

@@ -66,7 +66,7 @@ def test_with_networks_as_published(cub200, tmp_path):
     judge is trained here.
     """
     cub200["judge"] = preset("toy_shapes")["judge"]
-    cub200["codec"]["image_size"] = 32
+    cub200["media"]["image_size"] = 32
     shrink(cub200)
     tower = ClipText(width=64, layers=1)
     torch.nn.init.normal_(tower.positional_embedding, std=0.01)

@@ -62,13 +62,12 @@ def test_from_real_videos_with_poses_read_here(shared, tmp_path):
     tiktok = tiktok_preset(root, source="videos")
     without_published_weights(tiktok, "toy_dance")
     tiktok["extract"]["pose"] |= {
-        "kind": "coco17",
         "source": "movenet",
         "weights": str(movenet),
         "file_fps": None,
     }
     tiktok["extract"]["visual"] = preset("toy_dance")["extract"]["visual"] | {"weights": "random"}
-    tiktok["train"]["model"]["condition"]["pose"] = "coco17"
+    tiktok["media"]["pose"] = "coco17"
     shrink(tiktok)
     run_stages(tmp_path, tiktok=tiktok)
     conditions = Store(tmp_path / "data" / "tiktok" / "conditions.h5", "conditions")

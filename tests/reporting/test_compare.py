@@ -11,11 +11,20 @@ from pipeline.reporting.comparison import write_comparison
 from pipeline.reporting.experiments import Run, collect, comparable, label, merge
 from pipeline.runtime.errors import UserError
 
-PARAMS = "contrast: {}\ntoy: {{train: {{seed: 0, diffusion_steps: {}}}}}\n"
-LOCK = (
-    "stages: {{train@toy: {{params: {{params.yaml: {{contrast: {}, toy.train: {{seed: 0,"
-    " diffusion_steps: {}}}}}}}}}}}\n"
-)
+OWN = "contrast: sample_intra\ntrain: {{seed: 0, diffusion_steps: {}}}\n"
+LOCK = """
+stages:
+  train@toy:
+    params:
+      params.yaml: {{contrast: {}}}
+      params/toy.yaml: {{contrast: sample_intra, train: {{seed: 0, diffusion_steps: {}}}}}
+"""
+
+
+def write_settings(root, contrast, steps):
+    (root / "params").mkdir(exist_ok=True)
+    (root / "params.yaml").write_text(f"contrast: {contrast}\n")
+    (root / "params" / "toy.yaml").write_text(OWN.format(steps))
 
 
 def result(row, mean, metric="beats_f1", protocol="5hz"):
@@ -41,24 +50,23 @@ def project(tmp_path_factory):
     with repository.config_writer() as config:
         config.set_value("user", "name", "test").set_value("user", "email", "test@example.org")
     project = Repo.init(str(root))
-    (root / "params.yaml").write_text(PARAMS.format("vanilla", 40))
+    write_settings(root, "vanilla", 40)
     repository.git.add(all=True)
     repository.index.commit("start")
     experiments = [
         ("other", "vanilla", 20, 52.0),
         ("plain", "vanilla", 40, 54.0),
         ("new", "step_intra", 40, 59.0),
+        ("own", "preset", 40, 57.0),
     ]
     for name, contrast, steps, mean in experiments:
-        (root / "params.yaml").write_text(PARAMS.format(contrast, steps))
+        write_settings(root, contrast, steps)
         (root / "dvc.lock").write_text(LOCK.format(contrast, steps))
         results = run(name, (), mean).results
         write_evaluation(Evaluation(results, [], {}), root / "reports" / "metrics" / "toy")
         repository.git.add(all=True)
         project.experiments.save(name=name)
-    (root / "params.yaml").write_text(
-        PARAMS.format("sample_inter", 40)
-    )  # as in a queued run: not yet what was measured
+    write_settings(root, "sample_inter", 40)  # as in a queued run: not yet what was measured
     repository.git.add(all=True)
     project.experiments.save(name="queued")
     project.close()
@@ -68,7 +76,7 @@ def project(tmp_path_factory):
 def test_experiments_of_a_project_become_a_table(project, monkeypatch):
     monkeypatch.chdir(project)
     runs = collect("toy", ["contrast"])
-    assert {run.values for run in runs} == {("vanilla",), ("step_intra",)}
+    assert {run.values for run in runs} == {("vanilla",), ("step_intra",), ("sample_intra",)}
     left_out = write_comparison(
         Path("reports/compare/toy"), "Table 6", "toy", ["contrast"], runs, "Table 6"
     )
@@ -80,13 +88,15 @@ def test_experiments_of_a_project_become_a_table(project, monkeypatch):
     assert text.index("| vanilla, shuffled conditions | 20.0") < text.index("| Metronome | 40.0")
     assert text.count("| Metronome ") == 1
     assert Path("reports/compare/toy.png").stat().st_size > 1000
-    assert len(read_results(Path("reports/compare/toy.csv"))) == 5
+    assert len(read_results(Path("reports/compare/toy.csv"))) == 7
 
 
 def test_a_numeric_setting_is_drawn_as_a_curve(project, monkeypatch, tmp_path):
     monkeypatch.chdir(project)
     runs = collect("toy", ["train.diffusion_steps", "contrast"])
-    assert {run.values for run in runs} == {(20, "vanilla"), (40, "vanilla"), (40, "step_intra")}
+    assert {run.values for run in runs} == {(20, "vanilla")} | {
+        (40, kind) for kind in ("vanilla", "step_intra", "sample_intra")
+    }
     assert not write_comparison(
         tmp_path / "t", "Figure 4", "toy", ["train.diffusion_steps", "contrast"], runs, "Figure 4"
     )

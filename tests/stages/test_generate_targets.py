@@ -6,8 +6,9 @@ import os
 
 import pytest
 
+from pipeline.features.pose_reader import PoseConfig
 from pipeline.runtime.errors import UserError
-from stages.generate import check_targets, generate
+from stages.generate import check_targets, checked_pose, generate
 
 
 @pytest.fixture
@@ -51,3 +52,13 @@ def test_two_clips_of_one_name_are_told(tmp_path):
 def test_an_unusable_folder_is_told_before_the_work(clip):
     with pytest.raises(UserError, match="cannot be written to"):
         check_targets([clip], [clip / "inside" / "here.mp4"], force=False)
+
+
+@pytest.mark.parametrize(("kind", "source"), [("smpl219", "movenet"), ("body25", "markers")])
+def test_a_model_of_another_kind_of_pose_is_refused_in_a_sentence(kind, source):
+    trained = PoseConfig(kind=kind, source="array", fps=30, file_fps=30)
+    asked = trained.model_copy(update={"source": source, "weights": source})
+    with pytest.raises(UserError, match=f"--pose {source} .* model of aist, which reads {kind}"):
+        checked_pose(asked, "aist")
+    fitting = trained.model_copy(update={"kind": "coco17", "source": source, "weights": source})
+    assert checked_pose(fitting, "aist").source == source

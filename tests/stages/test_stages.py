@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from pipeline.media.video import mux_sound
 from pipeline.runtime.errors import UserError
 from stages.__main__ import app
+from tests.helpers.run_file import write_run
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = (
@@ -48,26 +49,41 @@ SMALL_EVERYWHERE = {
     "codec.training": {"steps": 3, "batch_size": 4},
     "train": {"steps": 3, "batch_size": 4},
     "train.model.denoiser": {"layers": 1, "width": 32},
-    "sample": {"seeds": [0, 1], "batch": 8, "media": 2},
+    "sample": {"seeds": [0, 1], "media": 2},
     "sample.sampling": {"steps": 4},
     "evaluate": {"bootstrap_draws": 20, "examples": 2},
 }
 
 
+OFTEN = {"checkpoint_every": 1, "log_every": 1, "validate_every": 2, "validation_batches": 1} | {
+    "sample_batch": 8
+}
+
+
 def small_params(**changes):
-    params = YAML(typ="safe").load(ROOT / "params.yaml")
+    params = {name: read(ROOT / "params" / f"{name}.yaml") for name in SMALL}
     for dataset, own in SMALL.items():
         for path, values in {**SMALL_EVERYWHERE, **own}.items():
             section = params[dataset]
             for key in path.split("."):
                 section = section[key]
             section.update(values)
-    params["datasets"] = list(SMALL)
-    return {**params, **changes}
+    return {"datasets": list(SMALL), "contrast": "preset", **params, **changes}
+
+
+def read(file):
+    return YAML(typ="safe", pure=True).load(file)
 
 
 def write_params(folder, params):
-    YAML().dump(params, folder / "params.yaml")
+    """params.yaml, and params/NAME.yaml of every data set whose settings are among `params`."""
+    own = {name: value for name, value in params.items() if isinstance(value, dict)}
+    (folder / "params").mkdir(exist_ok=True)
+    for name, settings in own.items():
+        YAML().dump(settings, folder / "params" / f"{name}.yaml")
+    top = {name: value for name, value in params.items() if name not in own}
+    YAML().dump(top, folder / "params.yaml")
+    write_run(folder / "home", **OFTEN)
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +244,7 @@ def test_damaged_inputs_are_named(inside, name):
 
 
 @pytest.mark.parametrize(
-    "command", [*STAGES, "report", "generate", "compare", "listen", "mos", "weights"]
+    "command", [*STAGES, "report", "generate", "compare", "listen", "mos", "preset", "weights"]
 )
 def test_help_teaches(command):
     text = run(command, "--help")

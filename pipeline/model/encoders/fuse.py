@@ -25,11 +25,15 @@ class DanceConfig(Section):
     pose: PoseKind
     fps: float
     """Frames of motion a second."""
-    genre_input: bool
+    genre_input: bool = False
     motion_width: int
     motion_blocks: int
     visual_width: int
     width: int
+    layout: Literal["paper"] | None = None
+    """paper: raw poses, Table 5 in its order (convolution, LeakyReLU, residual stack), and fusion
+    by concatenation and one linear layer alone. null: this project's (docs of the two encoders).
+    """
 
 
 class DanceEncoder(nn.Module):
@@ -47,14 +51,21 @@ class DanceEncoder(nn.Module):
         super().__init__()
         self.width, self.tokens_per_frame, self.n_genres = config.width, tokens_per_frame, n_genres
         self.is_pooled = config.condition == "pooled"
+        self.as_paper = config.layout == "paper"
         self.motion = MotionEncoder(
-            config.pose, config.fps, config.motion_width, config.motion_blocks, config.width
+            config.pose,
+            config.fps,
+            config.motion_width,
+            config.motion_blocks,
+            config.width,
+            as_paper=self.as_paper,
         )
         self.visual = VisualEncoder(visual_numbers, config.visual_width, config.width)
         self.genre = nn.Embedding(n_genres, config.width) if config.genre_input else None
-        n_parts = 2 + config.genre_input + (not self.is_pooled)
+        self.adds_mean = not (self.is_pooled or self.as_paper)
+        n_parts = 2 + config.genre_input + self.adds_mean
         self.mix = nn.Linear(n_parts * config.width, config.width)
-        self.norm = nn.LayerNorm(config.width)
+        self.norm = nn.Identity() if self.as_paper else nn.LayerNorm(config.width)
         self.empty = nn.Parameter(torch.zeros(1, config.width))
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
@@ -63,13 +74,13 @@ class DanceEncoder(nn.Module):
         if self.is_pooled:
             motion, visual = motion.mean(1, keepdim=True), visual.mean(1, keepdim=True)
         parts = [motion, resample(visual, motion.shape[1])]
-        if not self.is_pooled:
+        if self.adds_mean:
             parts.append(motion.mean(1, keepdim=True).expand_as(motion))
         if self.genre is not None:
             genre = self.genre(checked_labels(inputs["genre"], self.n_genres, "genre"))
             parts.append(genre[:, None].expand(-1, motion.shape[1], -1))
         x = self.norm(self.mix(torch.cat(parts, dim=-1)))
-        return x if self.is_pooled else x + self._positions(x.shape[1], x.device)
+        return x if self.is_pooled or self.as_paper else x + self._positions(x.shape[1], x.device)
 
     def _positions(self, n_frames: int, device: torch.device) -> Tensor:
         centres = torch.arange(n_frames, device=device) + 0.5

@@ -99,21 +99,30 @@ class MotionEncoder(nn.Module):
     """A feature [B, T, out_width] for every frame of a motion [B, T, numbers].
 
     Table 5: kernels of 6, 3, 3, 3, 4 frames at widths w, 2w, 4w, 4w, out (w = 256 in the paper),
-    each of the first three followed by a stack of residual blocks with dilations 1, 3, 9, 27.
+    each of the first three followed by a stack of residual blocks with dilations 1, 3, 9, 27, and
+    then a LeakyReLU. `as_paper` reads the poses as they are, not `pose_features`, and puts each
+    LeakyReLU before its stack, as the table does. (The released code convolves along the features
+    instead of time and pools to one number a feature: the table's last width of 1.)
     """
 
-    def __init__(self, kind: PoseKind, fps: float, width: int, blocks: int, out_width: int):
+    def __init__(
+        self,
+        kind: PoseKind,
+        fps: float,
+        width: int,
+        blocks: int,
+        out_width: int,
+        as_paper: bool = False,
+    ):
         super().__init__()
-        self.kind, self.fps = kind, fps
-        n_features = pose_features(
-            kind, torch.zeros(1, 2, numbers_per_frame(kind), device="cpu"), fps
-        ).shape[-1]
+        self.kind, self.fps, self.as_paper = kind, fps, as_paper
+        n_features = self._read(torch.zeros(1, 2, numbers_per_frame(kind), device="cpu")).shape[-1]
         layers: list[nn.Module] = []
         previous = n_features
         for kernel, wide in ((6, width), (3, 2 * width), (3, 4 * width)):
             layers += _same_length(previous, wide, kernel)
-            layers += [ResidualBlock(wide, dilation=3**block) for block in range(blocks)]
-            layers += [nn.LeakyReLU(0.2)]
+            stack = [ResidualBlock(wide, dilation=3**block) for block in range(blocks)]
+            layers += [nn.LeakyReLU(0.2), *stack] if as_paper else [*stack, nn.LeakyReLU(0.2)]
             previous = wide
         layers += [
             *_same_length(previous, previous, 3),
@@ -124,5 +133,9 @@ class MotionEncoder(nn.Module):
 
     def forward(self, motion: Tensor) -> Tensor:
         """Features [B, T, out_width] of a motion [B, T, numbers]."""
-        features = pose_features(self.kind, motion, self.fps)
-        return self.layers(features.transpose(1, 2)).transpose(1, 2)
+        return self.layers(self._read(motion).transpose(1, 2)).transpose(1, 2)
+
+    def _read(self, motion: Tensor) -> Tensor:
+        if self.as_paper:
+            return as_frames(self.kind, motion)
+        return pose_features(self.kind, motion, self.fps)

@@ -1,0 +1,63 @@
+"""Where a picture codec comes from: fine-tuned, and restricted to the codes its pictures use."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from pipeline.codecs.recipes import PictureCodec, make_picture_codec
+from pipeline.codecs.training import CodecTraining
+from pipeline.codecs.vqgan import VQGAN
+from tests.helpers.codec_learners import PICTURES, picture_learner, pictures
+
+
+class Drawn:
+    """Six pictures, as `pipeline.media.content.Pictures` reads them."""
+
+    def read(self, rows, generator=None):
+        return pictures(np.random.default_rng(0), 6)[rows]
+
+
+@pytest.fixture
+def published(tmp_path):
+    path = tmp_path / "published.safetensors"
+    picture_learner().codec.save(path, {"weights": "published"})
+    return path
+
+
+def make(path, tmp_path, **changes):
+    config = PictureCodec(weights=str(path), image_size=8, **changes)
+    return make_picture_codec(config, Drawn(), list(range(6)), tmp_path)
+
+
+def test_the_used_codes_are_computed_from_the_training_pictures(published, tmp_path):
+    plain, history = make(published, tmp_path)
+    codec, _ = make(published, tmp_path, used_codes="computed")
+    images = Drawn().read(list(range(6)))
+    full = plain.encode(images)
+    assert history == []
+    assert codec.n_codes == len(full.unique()) < plain.n_codes == 16
+    assert torch.allclose(codec.decode(codec.encode(images)), plain.decode(full))
+    codec.save(tmp_path / "kept.safetensors", {"weights": "published"})
+    assert VQGAN.load(tmp_path / "kept.safetensors").n_codes == codec.n_codes
+
+
+def test_training_with_weights_fine_tunes_them(published, tmp_path):
+    plain, _ = make(published, tmp_path)
+    training = CodecTraining(steps=3, batch_size=2, learning_rate=1e-4, warmup_steps=1)
+    tuned, history = make(
+        published, tmp_path, objective=PICTURES, training=training, used_codes="computed"
+    )
+    assert history[-1]["step"] == 3
+    weight, before = (codec.encoder.conv_in.weight for codec in (tuned, plain))
+    assert 0 < (weight - before).abs().max() < 1e-3  # near where it began
+    assert tuned.n_codes <= 16
+    assert not any(parameter.requires_grad for parameter in tuned.parameters())
+
+
+def test_a_recipe_that_lacks_something_is_refused():
+    with pytest.raises(ValidationError, match="training needs an objective"):
+        training = CodecTraining(steps=3, batch_size=2, learning_rate=1e-4)
+        PictureCodec(weights="vqgan_f8", image_size=8, training=training)
+    with pytest.raises(ValidationError, match="give architecture, objective and training"):
+        PictureCodec(weights=None, image_size=8)
