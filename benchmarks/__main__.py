@@ -14,7 +14,7 @@ import typer
 
 from benchmarks.cases import CASES, N_NEGATIVES
 from benchmarks.measure import Clock, flops, interleaved, matmul_rate, passes_over
-from benchmarks.sides import Bench, chain_names, chain_runs, one_side
+from benchmarks.timed_runs import Bench, chain_names, chain_runs, one_side
 from benchmarks.worker import Make, Worker
 from pipeline.runtime.device import device as default_device
 from pipeline.runtime.errors import UserError

@@ -7,7 +7,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 import typer
 
-from pipeline.codecs.recipes import PictureCodec, SoundCodec
+from pipeline.codecs.recipes import AudioCodec, ImageCodec
 from pipeline.datasets import (
     aist,
     coco,
@@ -93,7 +93,7 @@ class DanceToMusic(Dataset[D], Generic[D]):
 
     task: Literal["dance"]
     extract: ExtractDance
-    codec: SoundCodec
+    codec: AudioCodec
     judge: JudgeDance
     train: Train[DanceModel]
     evaluate: EvaluateDance
@@ -109,7 +109,7 @@ class CaptionToImage(Dataset[D], Generic[D]):
 
     task: Literal["caption"]
     extract: ExtractCaptions
-    codec: PictureCodec
+    codec: ImageCodec
     judge: JudgeImages
     train: Train[CaptionModel]
     evaluate: EvaluateImages
@@ -120,7 +120,7 @@ class ClassToImage(Dataset[D], Generic[D]):
 
     task: Literal["class"]
     extract: ExtractLabels
-    codec: PictureCodec
+    codec: ImageCodec
     judge: JudgeImages
     train: Train[ClassModel]
     evaluate: EvaluateImages

@@ -35,7 +35,7 @@ class Averages(Section):
     revive_below: float
 
 
-class AveragedCodebook(nn.Module):
+class EMACodebook(nn.Module):
     """Trains the table of a nearest-codeword quantiser; its own state is what a resumed training
     needs besides the table.
     """

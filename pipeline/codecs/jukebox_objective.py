@@ -5,7 +5,7 @@ released settings).
 import torch
 from torch import Tensor, nn
 
-from pipeline.codecs.bottlenecks import AveragedCodebook, Averages
+from pipeline.codecs.bottlenecks import Averages, EMACodebook
 from pipeline.codecs.jukebox import JukeboxVQVAE
 from pipeline.codecs.spectral_distances import Spectra, SpectralDistance
 from pipeline.codecs.training import Batches, Losses
@@ -46,7 +46,7 @@ class JukeboxLearner(nn.Module):
         codec.requires_grad_(False)
         codec.encoder.requires_grad_(True)
         codec.decoder.requires_grad_(True)
-        self.bottleneck = AveragedCodebook(codec.quantiser, settings.codebook)
+        self.bottleneck = EMACodebook(codec.quantiser, settings.codebook)
         self.distance = SpectralDistance(settings.spectra)
         self.register_buffer("variance", torch.ones(()))
         self.register_buffer("spectral_norm", torch.ones(()))

@@ -13,7 +13,7 @@ from pipeline.codecs.jukebox_objective import JukeboxLearner, JukeboxObjective
 from pipeline.codecs.training import CodecTraining, train_codec
 from pipeline.codecs.vqgan import VQGAN, VQGANArchitecture
 from pipeline.codecs.vqgan_objective import VQGANLearner, VQGANObjective
-from pipeline.media.content import Pictures, Sound
+from pipeline.media.content import AudioClips, Images
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
@@ -25,7 +25,7 @@ from pipeline.storage.weights import weights_file
 READ_AT_ONCE = 64
 
 
-class SoundCodec(Section):
+class AudioCodec(Section):
     """The music codec.
 
     `weights`: a name of `cdcd weights list` or a file (OpenAI's, D2M-GAN's, ours) to use or, with
@@ -45,7 +45,7 @@ class SoundCodec(Section):
     seed: int
 
 
-class PictureCodec(Section):
+class ImageCodec(Section):
     """The image codec.
 
     `weights`: a name of `cdcd weights list` or a file (a published VQ-GAN or ours); null trains
@@ -64,8 +64,8 @@ class PictureCodec(Section):
     seed: int
 
 
-def make_sound_codec(
-    config: SoundCodec, sound: Sound, rows: list[int], scratch: Path
+def make_audio_codec(
+    config: AudioCodec, sound: AudioClips, rows: list[int], scratch: Path
 ) -> tuple[JukeboxVQVAE, list[dict]]:
     """The codec on the CPU, frozen, and the history of its training (empty when there was none)."""
     if config.weights is None:
@@ -89,8 +89,8 @@ def make_sound_codec(
     return codec.cpu().eval().requires_grad_(False), history
 
 
-def make_picture_codec(
-    config: PictureCodec, pictures: Pictures, rows: list[int], scratch: Path
+def make_image_codec(
+    config: ImageCodec, pictures: Images, rows: list[int], scratch: Path
 ) -> tuple[VQGAN, list[dict]]:
     """The codec on the CPU, frozen, and the history of its training (empty when there was none)."""
     if config.weights is not None:
@@ -107,7 +107,7 @@ def make_picture_codec(
     return codec.cpu().eval().requires_grad_(False), history
 
 
-def _from_nothing(config: SoundCodec | PictureCodec, build) -> torch.nn.Module:
+def _from_nothing(config: AudioCodec | ImageCodec, build) -> torch.nn.Module:
     """A codec with weights drawn from the section's seed alone."""
     if config.architecture is None or config.objective is None or config.training is None:
         raise UserError(
@@ -119,7 +119,7 @@ def _from_nothing(config: SoundCodec | PictureCodec, build) -> torch.nn.Module:
         return build()
 
 
-def _decoded_once(sound: Sound, rows: list[int], path: Path) -> np.ndarray:
+def _decoded_once(sound: AudioClips, rows: list[int], path: Path) -> np.ndarray:
     """[n, T] int16, mapped from the disk: sound tracks are slow to decode, and crops are drawn from
     them thousands of times.
     """

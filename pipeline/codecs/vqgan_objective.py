@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from pipeline.codecs.bottlenecks import AveragedCodebook, Averages, Gumbel, GumbelRelaxation
+from pipeline.codecs.bottlenecks import Averages, EMACodebook, Gumbel, GumbelRelaxation
 from pipeline.codecs.critic import Critic, PatchCritic, Perceptual, VGGDistance
 from pipeline.codecs.training import Batches, Losses
 from pipeline.codecs.vqgan import VQGAN
@@ -51,7 +51,7 @@ class VQGANLearner(nn.Module):
             self.bottleneck = GumbelRelaxation(codec.quantiser, settings.bottleneck)
         else:
             codec.quantiser.requires_grad_(False)
-            self.bottleneck = AveragedCodebook(codec.quantiser, settings.bottleneck)
+            self.bottleneck = EMACodebook(codec.quantiser, settings.bottleneck)
         self.perceptual = VGGDistance(settings.perceptual) if settings.perceptual else None
         self.critic = (
             PatchCritic(settings.critic, codec.architecture.ddconfig.out_ch)

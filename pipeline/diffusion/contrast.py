@@ -131,7 +131,7 @@ def choose_negatives(
     return tokens.gather(1, order[:, :, None].expand(-1, -1, length))
 
 
-def direction_weight(direction: Direction, t: Tensor, n_steps: int) -> Tensor:
+def adaptive_weight(direction: Direction, t: Tensor, n_steps: int) -> Tensor:
     """The adaptive weight at steps t [B]: 2 - i/T, 1 + i/T or 1, with i = t - 1 counted from 0 as
     in the published code.
     """

@@ -16,9 +16,9 @@ from pipeline.diffusion.contrast import (
     Contrast,
     Direction,
     Term,
+    adaptive_weight,
     choose_negatives,
     difference,
-    direction_weight,
     infonce,
     information_bound,
     parse_setting,
@@ -244,7 +244,7 @@ class Objective(nn.Module):
         return information_bound(ratios, self.contrast.temperature)
 
     def _direction(self, direction: Direction, t: Tensor) -> Tensor:
-        return direction_weight(direction, t, self.process.n_steps)
+        return adaptive_weight(direction, t, self.process.n_steps)
 
     def _lambda(self, term: Term, t: Tensor) -> Tensor:
         weight = self.contrast.intra_weight if term.kind == "intra" else self.contrast.inter_weight

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pipeline.datasets.captions import captions_of
-from pipeline.media.content import Pictures
+from pipeline.media.content import Images
 from pipeline.metrics.bootstrap import draw_weights
 from pipeline.metrics.clip_score import draw_distractors
 from pipeline.metrics.controls import partners
@@ -74,7 +74,7 @@ class ImageData:
     pictures [n, 3, H, W].
     """
 
-    pictures: Pictures
+    pictures: Images
     raw: Path
     tokens: Store
     samples: Store

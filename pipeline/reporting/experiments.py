@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from pipeline.diffusion.contrast import SETTINGS
 from pipeline.metrics.results import Result, parse_results
-from pipeline.reporting.words import row_title
+from pipeline.reporting.glossary import row_title
 from pipeline.runtime.errors import UserError
 
 MODEL_ROWS = ("model", "model_shuffled")

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.reporting.audio import write_m4a
 from pipeline.reporting.listening_results import FORMAT, TESTS
 from pipeline.reporting.page import data_uri, environment
-from pipeline.reporting.sound import write_m4a
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, write_json
 from pipeline.runtime.scratch import fingerprint
