@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from pipeline.diffusion.process import FLOOR, MaskAndReplace, Positions, posterior_kl
-from pipeline.runtime.cpu import linear, linear_gradients
+from pipeline.runtime.products import products
 
 BLOCK = {
     "cpu": 1 << 20,
@@ -108,10 +108,12 @@ class _Head(torch.autograd.Function):
             for start in range(0, len(flat), rows):
                 here = slice(start, start + rows)
                 h = flat[here].to(low)
-                logits = linear(h, low_weight, low_bias).to(exact)
+                logits = products.linear(h, low_weight, low_bias).to(exact)
                 step[here], sample[here], grad = block_terms(logits, batch[here], wants_grad)
                 if wants_grad:
-                    grad_hidden[here], of_weight = linear_gradients(grad.to(low), h, low_weight)
+                    grad_hidden[here], of_weight = products.linear_gradients(
+                        grad.to(low), h, low_weight
+                    )
                     grad_weight += of_weight
                     if grad_bias is not None:
                         grad_bias += grad.sum(0)

@@ -14,13 +14,13 @@ from pipeline.model.layers import (
     ConvFeedForward,
     CrossAttention,
     LearnedPositions,
+    Linear,
     SelfAttention,
     SinusoidPositions,
     linear_feed_forward,
     take,
 )
 from pipeline.model.positions import resample
-from pipeline.runtime.cpu import Linear
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Section
 

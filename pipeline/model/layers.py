@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.model.positions import resample, sinusoid
-from pipeline.runtime.cpu import Linear, convolution, linear
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.products import products
 
 
 class LearnedPositions(nn.Module):
@@ -109,7 +109,7 @@ def to_heads(weight: Tensor, bias: Tensor, x: Tensor, heads: int, parts: int) ->
     if fill:
         weight = F.pad(weight.view(parts * heads, size, -1), (0, 0, 0, fill)).flatten(0, 1)
         bias = F.pad(bias.view(parts * heads, size), (0, fill)).flatten()
-    y = linear(x, weight, bias).unflatten(-1, (parts, heads, size + fill))
+    y = products.linear(x, weight, bias).unflatten(-1, (parts, heads, size + fill))
     return y.permute(2, 0, 3, 1, 4).unbind(0)
 
 
@@ -125,7 +125,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, proj: nn.Linear) -> Tensor
     weight = proj.weight
     if filled > size:
         weight = F.pad(weight.view(-1, heads, size), (0, filled - size)).flatten(1)
-    return linear(y, weight, proj.bias)
+    return products.linear(y, weight, proj.bias)
 
 
 def take(x: Tensor, at: Tensor) -> Tensor:
@@ -207,8 +207,18 @@ class ConvFeedForward(nn.Module):
                 f"The model draws grids of {grid[0]} x {grid[1]} tokens; {x.shape[1]} tokens do not"
                 " fill one."
             )
-        wide = self.act(convolution(x.unflatten(1, grid), self.conv1.weight, self.conv1.bias))
-        return convolution(wide, self.conv2.weight, self.conv2.bias).flatten(1, 2)
+        wide = self.act(
+            products.convolution(x.unflatten(1, grid), self.conv1.weight, self.conv1.bias)
+        )
+        return products.convolution(wide, self.conv2.weight, self.conv2.bias).flatten(1, 2)
+
+
+class Linear(nn.Linear):
+    """`nn.Linear` by the products in use."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., out_features] of x [..., in_features]."""
+        return products.linear(x, self.weight, self.bias)
 
 
 def linear_feed_forward(width: int, factor: int) -> nn.Sequential:
