@@ -4,7 +4,6 @@
 
 from math import prod
 from pathlib import Path
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -208,7 +207,7 @@ class JukeboxVQVAE(nn.Module):
         write_tensors(path, self.state_dict(), about | {"provenance": provenance})
 
     @classmethod
-    def load(cls, path: Path, level: int | None = None) -> Self:
+    def load(cls, path: Path, level: int | None = None) -> "JukeboxVQVAE":
         """A frozen codec from OpenAI's `vqvae.pth.tar`, a D2M-GAN or CDCD `vqvae*.pt`, or what
         `save` wrote.
 

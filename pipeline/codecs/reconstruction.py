@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from pipeline.runtime.errors import UserError
 ROWS_AT_ONCE = 16
 
 
+@runtime_checkable
 class Content(Protocol):
     """Reads the waveforms [B, T] or the pictures [B, 3, H, W] of rows."""
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -67,6 +67,7 @@ class Losses:
     codes: Tensor
 
 
+@runtime_checkable
 class Learner(Protocol):
     """A module that holds a `codec`, everything learned or averaged with it in its state dict, and
     its objective.

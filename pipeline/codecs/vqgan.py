@@ -3,7 +3,7 @@ al., 2021).
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -199,7 +199,7 @@ class VQGAN(nn.Module):
         path: Path,
         config: dict | Path | None = None,
         used_codes: UsedCodes | Tensor | Path | None = None,
-    ) -> Self:
+    ) -> "VQGAN":
         """A frozen VQ-GAN from a published (Lightning) checkpoint or state dict, or from what
         `save` wrote.
 

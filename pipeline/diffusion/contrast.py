@@ -7,7 +7,7 @@ compares L_vb at a step t (Eq. 3), the `sample` loss -log p(z_0 | z_t, c) (Eq. 4
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -52,7 +52,7 @@ class Contrast(Section):
     cap: float | None = Field(gt=0)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self) -> "Contrast":
         if self.form == "infonce" and self.negatives_per_step is not None:
             raise ValueError(
                 "negatives_per_step must be null with the form infonce: a subset of its sum is"

@@ -3,7 +3,7 @@ judged by.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,19 +13,21 @@ from pipeline.diffusion.losses import HeadTerms, Targets, head_terms
 from pipeline.diffusion.process import MaskAndReplace
 
 
+@runtime_checkable
 class Condition(Protocol):
     """An encoded condition, one row a sample."""
 
-    def repeat(self, n: int) -> Self:
+    def repeat(self, n: int) -> "Condition":
         """Each row n times, the copies side by side."""
 
-    def rows(self, index: Tensor) -> Self:
+    def rows(self, index: Tensor) -> "Condition":
         """The rows of the given numbers [n]."""
 
-    def null(self, mask: Tensor) -> Self:
+    def null(self, mask: Tensor) -> "Condition":
         """The rows where mask [B] is true replaced by the learned null."""
 
 
+@runtime_checkable
 class Network(Protocol):
     """What losses and sampler need of a network; logits are output(features) [B, L, K]."""
 

@@ -142,7 +142,6 @@ def build_network(
     """A network with weights drawn from `seed` alone; `grid` is (1, L) for music. It keeps its
     `arguments` for `save_model`.
     """
-    grid = (grid[0], grid[1])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "network"))
         match config:
@@ -238,7 +237,7 @@ def load_model(path: Path) -> Network:
         model.model_validate(arguments["config"]),
         facts.model_validate(arguments["inputs"]),
         n_codes=arguments["n_codes"],
-        grid=arguments["grid"],
+        grid=tuple(arguments["grid"]),
         n_steps=arguments["n_steps"],
         seed=0,
     )

@@ -2,6 +2,8 @@
 CLIP's own features.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -30,7 +32,7 @@ class TextEncoder(nn.Module):
     token.
     """
 
-    def __init__(self, config: TextConfig, vocabulary: list[int]):
+    def __init__(self, config: TextConfig, vocabulary: Sequence[int]):
         super().__init__()
         if not 2 < config.length <= CONTEXT:
             raise UserError(
