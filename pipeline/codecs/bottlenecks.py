@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pipeline.codecs.quantisers import GumbelQuantiser, as_latent, as_rows, gumbel_noise
+from pipeline.codecs.quantisers import (
+    Codebook,
+    GumbelQuantiser,
+    NearestQuantiser,
+    as_latent,
+    as_rows,
+    gumbel_noise,
+)
 from pipeline.runtime.params import Section
 
 
@@ -40,7 +47,10 @@ class EMACodebook(nn.Module):
     needs besides the table.
     """
 
-    def __init__(self, quantiser: nn.Module, settings: Averages):
+    sums: Tensor
+    counts: Tensor
+
+    def __init__(self, quantiser: Codebook | NearestQuantiser, settings: Averages):
         super().__init__()
         self.quantiser, self.settings = quantiser, settings
         self.register_buffer("sums", quantiser.table.detach().clone())

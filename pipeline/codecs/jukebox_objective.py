@@ -35,6 +35,9 @@ class JukeboxLearner(nn.Module):
     for loud music.
     """
 
+    variance: Tensor
+    spectral_norm: Tensor
+
     def __init__(
         self, codec: JukeboxVQVAE, settings: JukeboxObjective, keep_codebook: bool = False
     ):
@@ -79,6 +82,7 @@ class JukeboxLearner(nn.Module):
                 "commitment": quantised.loss,
             }
         weights = {"l2": s.l2, "linf": s.linf, "spectral": s.spectral, "commitment": s.commitment}
-        return Losses(
-            sum(weights[name] * term for name, term in terms.items()), terms, quantised.codes
-        )
+        total = torch.zeros((), device=waveform.device)
+        for name, term in terms.items():
+            total = total + weights[name] * term
+        return Losses(total, terms, quantised.codes)

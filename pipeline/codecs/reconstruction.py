@@ -22,6 +22,7 @@ class Content(Protocol):
 
     def read(self, rows: list[int]) -> Tensor:
         """The examples at `rows`."""
+        ...
 
 
 def reconstruction_scores(

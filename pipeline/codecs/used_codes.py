@@ -20,6 +20,9 @@ class UsedCodes(nn.Module):
     The tables travel with the module between devices but stay out of the state dict.
     """
 
+    restricted: Tensor
+    full: Tensor
+
     def __init__(self, restricted: Tensor, full: Tensor):
         super().__init__()
         self.register_buffer("restricted", restricted.long(), persistent=False)

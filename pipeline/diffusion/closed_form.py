@@ -8,6 +8,7 @@ No posterior is ever built: a block of logits [m, K] becomes its masses, then th
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pipeline.diffusion.process import FLOOR, Positions, Summary, posterior_kl
@@ -18,33 +19,39 @@ class Rows:
     """Everything about the rows of a batch except their logits; [M] or [M, n], M = B L."""
 
     at: Positions  # the constants of step max(t, 2): at t = 1 the cross-entropy stands in
-    is_first: Tensor
-    target: Tensor
-    step_weight: Tensor
-    sample_weight: Tensor
-    limit: Tensor
+    is_first: Bool[Tensor, "M 1"]
+    target: Int[Tensor, "M n"]
+    step_weight: Float[Tensor, "M n"]
+    sample_weight: Float[Tensor, "M n"]
+    limit: Float[Tensor, " n"]
 
     def __getitem__(self, index: slice) -> "Rows":
-        parts = (self.at, self.is_first, self.target, self.step_weight, self.sample_weight)
-        return Rows(*(part[index] for part in parts), self.limit)
+        return Rows(
+            at=self.at[index],
+            is_first=self.is_first[index],
+            target=self.target[index],
+            step_weight=self.step_weight[index],
+            sample_weight=self.sample_weight[index],
+            limit=self.limit,
+        )
 
 
 @dataclass(frozen=True)
 class Block:
     """The predictions of m rows, as the terms and their gradient read them."""
 
-    mass: Tensor  # p without its denominator [m, K]
-    total: Tensor  # that denominator [m, 1]
-    density: Tensor  # keep p_j + blur S [m, K]
-    background: Tensor  # blur S [m, 1]
+    mass: Float[Tensor, "m K"]  # p without its denominator
+    total: Float[Tensor, "m 1"]  # that denominator
+    density: Float[Tensor, "m K"]  # keep p_j + blur S
+    background: Float[Tensor, "m 1"]  # blur S
     p: Summary  # [m, 1], of the target [m, n]
-    is_code: Tensor  # the target is x_t [m, n]
-    cost: Tensor  # -log p(x_0 = target | x_t) [m, n]
+    is_code: Bool[Tensor, "m n"]  # the target is x_t
+    cost: Float[Tensor, "m n"]  # -log p(x_0 = target | x_t)
 
 
 def block_terms(
-    logits: Tensor, rows: Rows, wants_grad: bool
-) -> tuple[Tensor, Tensor, Tensor | None]:
+    logits: Float[Tensor, "m K"], rows: Rows, wants_grad: bool
+) -> tuple[Float[Tensor, "m n"], Float[Tensor, "m n"], Float[Tensor, "m K"] | None]:
     """Step and sample terms [m, n] of a block of logits [m, K], and the gradient of their weighted
     sum; `logits` is used up.
     """

@@ -10,6 +10,7 @@ computed twice.
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -33,10 +34,10 @@ class Targets:
     there is no gradient either.
     """
 
-    tokens: Tensor  # [B, n, L] in 0..K-1
-    step_weight: Tensor
-    sample_weight: Tensor
-    limit: Tensor
+    tokens: Int[Tensor, "B n L"]  # in 0..K-1
+    step_weight: Float[Tensor, "B n"]
+    sample_weight: Float[Tensor, "B n"]
+    limit: Float[Tensor, " n"]
 
     def __post_init__(self) -> None:
         assert self.tokens.shape[:2] == self.step_weight.shape == self.sample_weight.shape, (
@@ -50,17 +51,17 @@ class HeadTerms:
     summed over L.
     """
 
-    total: Tensor  # sum of weight times term
-    step: Tensor  # KL of the posteriors at t; at t = 1 -log p(x_0 | x_1)
-    sample: Tensor  # -log p(x_0 = target | x_t)
+    total: Float[Tensor, ""]  # sum of weight times term
+    step: Float[Tensor, "B n"]  # KL of the posteriors at t; at t = 1 -log p(x_0 | x_1)
+    sample: Float[Tensor, "B n"]  # -log p(x_0 = target | x_t)
 
 
 def head_terms(
-    hidden: Tensor,
+    hidden: Float[Tensor, "B L D"],
     output: nn.Linear,
     process: MaskAndReplace,
-    x_t: Tensor,
-    t: Tensor,
+    x_t: Int[Tensor, "B L"],
+    t: Int[Tensor, " B"],
     targets: Targets,
     block: int | None = None,
 ) -> HeadTerms:
@@ -146,7 +147,7 @@ class _Head(torch.autograd.Function):
                 h = flat[here].to(job.low)
                 logits = products.linear(h, low_weight, low_bias).to(exact)
                 step[here], sample[here], grad = block_terms(logits, rows[here], job.wants_grad)
-                if gradients is not None:
+                if gradients is not None and grad is not None:
                     gradients.add(here, grad, h, low_weight)
             total = (rows.step_weight * step).sum() + (rows.sample_weight * sample).sum()
             step, sample = (term.unflatten(0, (-1, job.length)).sum(1) for term in (step, sample))
@@ -155,13 +156,14 @@ class _Head(torch.autograd.Function):
             ctx.save_for_backward(
                 gradients.hidden.view_as(hidden),
                 gradients.weight.to(weight.dtype),
-                None if bias is None else gradients.bias.to(bias.dtype),
+                None if bias is None or gradients.bias is None else gradients.bias.to(bias.dtype),
             )
         return total, step, sample
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, upstream, *_):
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
+        upstream = grad_outputs[0]
         grads = [
             None if grad is None else grad * upstream.to(grad.dtype) for grad in ctx.saved_tensors
         ]

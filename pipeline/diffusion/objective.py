@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -53,10 +54,12 @@ class LossTerms:
     total.
     """
 
-    total: Tensor  # to call backward() on
-    main: Tensor  # nats a token: the variational bound, summed over t
-    auxiliary: Tensor  # weighted
-    contrast: Tensor  # weighted and signed: negative when negatives are pushed away; 0 without any
+    total: Float[Tensor, ""]  # to call backward() on
+    main: Float[Tensor, ""]  # nats a token: the variational bound, summed over t
+    auxiliary: Float[Tensor, ""]  # weighted
+    contrast: Float[
+        Tensor, ""
+    ]  # weighted and signed: negative when negatives are pushed away; 0 without any
     negative: dict[
         str, Tensor
     ]  # setting -> mean cost of a negative's token, nats, unweighted; empty without any
@@ -97,7 +100,7 @@ class Objective(nn.Module):
     def forward(
         self,
         network: Network,
-        x_0: Tensor,
+        x_0: Int[Tensor, "B L"],
         inputs: dict[str, Tensor],
         generator: torch.Generator,
         negatives: dict[str, Tensor] | None = None,
@@ -126,10 +129,10 @@ class Objective(nn.Module):
 
         likelihood = likelihood_weights(share, self._auxiliary(share, t), noised.n_columns)
         contrast = Weights.zeros(share, noised.n_columns)
-        if chosen:
+        if chosen and negatives:
             n_stored = {kind: tokens.shape[1] for kind, tokens in negatives.items()}
             contrast = contrast_weights(
-                self.contrast, noised, share * present, self.process.n_steps, n_stored, compared
+                self._contrast, noised, share * present, self.process.n_steps, n_stored, compared
             )
         step, sample = likelihood.step + contrast.step, likelihood.sample + contrast.sample
         costs = predictions.losses(network.output, self.process, step, sample, self._cap)
@@ -151,8 +154,13 @@ class Objective(nn.Module):
         )
 
     @property
+    def _contrast(self) -> Contrast:
+        assert self.contrast is not None, "a setting with terms has a contrast section"
+        return self.contrast
+
+    @property
     def _cap(self) -> float | None:
-        return self.contrast.cap if self.terms else None
+        return self._contrast.cap if self.terms else None
 
     def _condition(self, network: Network, inputs, generator, x_0) -> tuple[Condition, Tensor]:
         """The encoded condition, and which rows [B] have kept it."""
@@ -169,7 +177,7 @@ class Objective(nn.Module):
         """This step's negatives [B, m, L]; none when `contrastive_steps` says to do without."""
         if not self.terms:
             return {}
-        applied = self.contrast.contrastive_steps
+        applied = self._contrast.contrastive_steps
         if (
             self.training
             and applied
@@ -177,7 +185,7 @@ class Objective(nn.Module):
         ):
             return {}
         return {
-            term: choose_negatives(term, negatives, self.contrast.negatives_per_step, generator)
+            term: choose_negatives(term, negatives, self._contrast.negatives_per_step, generator)
             for term in self.terms
         }
 
@@ -198,7 +206,7 @@ class Objective(nn.Module):
         A null that is never trained says nothing of p(z), so it is left out.
         """
         noised = predictions.noised
-        if not noised.columns or (self.contrast.form == "difference" and not estimate_bound):
+        if not noised.columns or (self._contrast.form == "difference" and not estimate_bound):
             return Compared({}, {})
         costs = predictions.costs(network.output, self.process, self._cap)
         known = {term: noised.of(term, costs) for term in noised.columns}
@@ -218,7 +226,7 @@ class Objective(nn.Module):
         if not bool(present.any()):
             return {}
         return {
-            term.name: information_bound(compared.ratios[term][present], self.contrast.temperature)
+            term.name: information_bound(compared.ratios[term][present], self._contrast.temperature)
             for term in self.terms
             if term in compared.ratios
         }
@@ -236,8 +244,8 @@ class Objective(nn.Module):
         if (
             not self.training
             or not self.terms
-            or self.contrast.form == "infonce"
-            or self.contrast.cap is not None
+            or self._contrast.form == "infonce"
+            or self._contrast.cap is not None
         ):
             return
         self.balance.mul_(MEMORY).add_(

@@ -5,6 +5,7 @@
 from dataclasses import dataclass, fields
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pipeline.diffusion.schedule import Jump, Schedule, jump, linear_schedule
@@ -80,12 +81,16 @@ class MaskAndReplace:
             self._placed[device] = self.schedule.to(device)
         return self._placed[device]
 
-    def jump(self, t: Tensor, s: Tensor | None = None) -> Jump:
+    def jump(self, t: Int[Tensor, " B"], s: Int[Tensor, " B"] | None = None) -> Jump:
         """The constants for going from t [B] back to s [B] (t - 1 unless given)."""
         return jump(self.schedule_on(t.device), self.n_codes, t, t - 1 if s is None else s)
 
     def positions(
-        self, x_t: Tensor, t: Tensor, s: Tensor | None = None, dtype=torch.float32
+        self,
+        x_t: Int[Tensor, "B L"],
+        t: Int[Tensor, " B"],
+        s: Int[Tensor, " B"] | None = None,
+        dtype=torch.float32,
     ) -> Positions:
         """The posterior's constants at every position of x_t [B, L]."""
         constants, is_mask = self.jump(t, s), x_t == self.n_codes
@@ -104,7 +109,9 @@ class MaskAndReplace:
             scale=torch.where(is_mask, spread(constants.scale_mask), spread(constants.scale_code)),
         )
 
-    def q_sample(self, x_0: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
+    def q_sample(
+        self, x_0: Int[Tensor, "B L"], t: Int[Tensor, " B"], generator: torch.Generator
+    ) -> Int[Tensor, "B L"]:
         """x_t [B, L] drawn from q(x_t | x_0): masked, replaced by a uniform code, or kept; t [B]
         may hold zeros.
         """
@@ -116,8 +123,12 @@ class MaskAndReplace:
         return torch.where(fate < mask, self.n_codes, x_t)
 
     def posterior(
-        self, log_p_x0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None
-    ) -> Tensor:
+        self,
+        log_p_x0: Float[Tensor, "B K L"],
+        x_t: Int[Tensor, "B L"],
+        t: Int[Tensor, " B"],
+        s: Int[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B K+1 L"]:
         """Log p(x_s | x_t) [B, K + 1, L] under the predicted x_0, s = t - 1 unless given; last row
         = mask, floored at -70.
 
@@ -143,13 +154,23 @@ class MaskAndReplace:
         )
 
     def true_posterior(
-        self, x_0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None
-    ) -> Tensor:
+        self,
+        x_0: Int[Tensor, "B L"],
+        x_t: Int[Tensor, "B L"],
+        t: Int[Tensor, " B"],
+        s: Int[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B K1 L"]:
         """Log q(x_s | x_t, x_0) [B, K + 1, L], floored at -70."""
         certain = torch.full((len(x_0), self.n_codes, x_0.shape[1]), -torch.inf, device=x_0.device)
         return self.posterior(certain.scatter(1, x_0[:, None], 0.0), x_t, t, s)
 
-    def kl(self, x_0: Tensor, log_p_x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    def kl(
+        self,
+        x_0: Int[Tensor, "B L"],
+        log_p_x0: Float[Tensor, "B K L"],
+        x_t: Int[Tensor, "B L"],
+        t: Int[Tensor, " B"],
+    ) -> Float[Tensor, "B L"]:
         """KL of the posterior under the true x_0 from that under the predicted one, nats [B, L]; at
         t = 1 -log p(x_0 | x_1).
 
@@ -182,7 +203,7 @@ class Summary:
     log_sum: Tensor  # sum_j log(keep p_j + blur S) over all codes
 
 
-def posterior_kl(at: Positions, target: Tensor, p: Summary) -> Tensor:
+def posterior_kl(at: Positions, target: Int[Tensor, "*N"], p: Summary) -> Float[Tensor, "*N"]:
     """KL(q(x_s | x_t, x_0 = target) || p(x_s | x_t)) in nats, in closed form; any shape, s > 0.
 
     The mask row is the same on both sides. Derived in docs/method.md, section 4.

@@ -4,6 +4,7 @@ before the losses are, so that one pass through the output layer yields terms an
 
 from dataclasses import dataclass
 
+from jaxtyping import Float
 from torch import Tensor
 
 from pipeline.diffusion.contrast import Contrast, Term, adaptive_weight, difference, infonce
@@ -19,9 +20,9 @@ class Weights:
     `offset` is what the part is worth beyond its weighted losses; it has no gradient.
     """
 
-    step: Tensor
-    sample: Tensor
-    offset: Tensor
+    step: Float[Tensor, "B columns"]
+    sample: Float[Tensor, "B columns"]
+    offset: Float[Tensor, ""]
 
     @staticmethod
     def zeros(share: Tensor, n_columns: int) -> "Weights":
@@ -39,7 +40,9 @@ class Weights:
         return step + sample + self.offset
 
 
-def likelihood_weights(share: Tensor, auxiliary: Tensor, n_columns: int) -> Weights:
+def likelihood_weights(
+    share: Float[Tensor, " B"], auxiliary: Float[Tensor, " B"], n_columns: int
+) -> Weights:
     """L_vb and the auxiliary loss of the positives; `share` [B] is 1 / (p(t) B L), `auxiliary` [B]
     the weight of the latter.
     """
@@ -64,7 +67,7 @@ class Compared:
 def contrast_weights(
     config: Contrast,
     noised: Noised,
-    share: Tensor,
+    share: Float[Tensor, " B"],
     n_steps: int,
     n_stored: dict[str, int],
     compared: Compared,

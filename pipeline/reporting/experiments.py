@@ -92,6 +92,7 @@ def _read(name: str, revision: str | None, dataset: str, keys: list[str]) -> Run
             table, *texts = [files.read_text(path) for path in paths]
     except (FileNotFoundError, DvcException):
         return None
+    assert isinstance(table, str)
     settings, lock = (YAML(typ="safe", pure=True).load(text) for text in texts)
     if not _is_current(settings, lock, dataset):
         return None
@@ -119,9 +120,10 @@ def _is_current(settings: dict, lock: dict, dataset: str) -> bool:
 
 
 def _look_up(settings: dict, key: str) -> object:
+    found: object = settings
     for part in key.split("."):
-        settings = settings.get(part) if isinstance(settings, dict) else None
-    return settings
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
 
 
 def _take(settings: dict, dataset: str, key: str) -> object:

@@ -64,16 +64,16 @@ def linear_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, T
     [M, m].
     """
     if not _by_onednn(x):
-        return plain.linear_gradients(grad, x, weight)
+        return plain.plain_linear_gradients(grad, x, weight)
     return _product(grad, weight.T), _of_weight(grad, x)[0]
 
 
-def convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv2d` with padding 1 of images x [B, h, w, n], channels last, and weight [m, n, 3, 3];
     [B, h, w, m].
     """
-    if not _by_onednn(x) or max(weight.shape[:2]) < FEW * x.shape[:3].numel():
-        return plain.convolution(x, weight, bias)
+    if bias is None or not _by_onednn(x) or max(weight.shape[:2]) < FEW * x.shape[:3].numel():
+        return plain.plain_convolution(x, weight, bias)
     return _Convolution.apply(x, weight, bias)
 
 
@@ -85,8 +85,8 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
-        x, weight = ctx.saved_tensors
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
+        (grad,), (x, weight) = grad_outputs, ctx.saved_tensors
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad
         grad = grad.flatten(0, -2)
         of_x = _product(grad, weight.T).view(x.shape) if wants_x else None
@@ -117,8 +117,8 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
-        x, weight = ctx.saved_tensors
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
+        (grad,), (x, weight) = grad_outputs, ctx.saved_tensors
         shape, weight = x.shape[:3], weight.permute(0, 2, 3, 1)
         if len(weight) >= x.shape[3]:
             of_x, of_weight = linear_gradients(grad.flatten(0, 2), _unfold(x), weight.flatten(1))

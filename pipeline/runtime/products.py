@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def linear_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def plain_linear_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """The gradients of `F.linear` with respect to x [M, n] and weight [m, n], from that of its
     result [M, m].
     """
     return grad @ weight, grad.T @ x
 
 
-def convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def plain_convolution(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv2d` with padding 1 of images x [B, h, w, n], channels last, and weight [m, n, 3, 3];
     [B, h, w, m].
     """
@@ -30,8 +30,10 @@ class Products:
     """Each product as the function that computes it."""
 
     linear: Callable[[Tensor, Tensor, Tensor | None], Tensor] = F.linear
-    linear_gradients: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = linear_gradients
-    convolution: Callable[[Tensor, Tensor, Tensor], Tensor] = convolution
+    linear_gradients: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = (
+        plain_linear_gradients
+    )
+    convolution: Callable[[Tensor, Tensor, Tensor | None], Tensor] = plain_convolution
 
     def become(self, others: "Products") -> None:
         """Takes over other functions, for all who hold this object."""

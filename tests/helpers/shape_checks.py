@@ -1,4 +1,4 @@
-"""What checks annotated shapes while the tests run: beartype, to which an int is a float as well."""
+"""What checks annotated shapes while tests run: beartype, to which an int is a float as well."""
 
 from beartype import BeartypeConf, beartype
 

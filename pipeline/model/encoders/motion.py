@@ -1,6 +1,7 @@
 """The motion encoder: the convolution stacks of the paper's Table 5, along time."""
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,7 +24,9 @@ def as_frames(kind: PoseKind, motion: Tensor) -> Tensor:
     return frames
 
 
-def pose_features(kind: PoseKind, motion: Tensor, fps: float) -> Tensor:
+def pose_features(
+    kind: PoseKind, motion: Shaped[Tensor, "..."], fps: float
+) -> Float[Tensor, "B T F"]:
     """What the encoder reads [B, T, F] of poses [B, T, numbers]: where the camera stood and how big
     the dancer is, removed.
 
@@ -104,7 +107,8 @@ class MotionEncoder(nn.Module):
 
     def __init__(self, kind: PoseKind, fps: float, width: int, blocks: int, out_width: int):
         super().__init__()
-        self.kind, self.fps = kind, fps
+        self.kind: PoseKind = kind
+        self.fps = fps
         n_features = pose_features(
             kind, torch.zeros(1, 2, numbers_per_frame(kind), device="cpu"), fps
         ).shape[-1]
@@ -122,7 +126,7 @@ class MotionEncoder(nn.Module):
         ]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, motion: Tensor) -> Tensor:
+    def forward(self, motion: Shaped[Tensor, "..."]) -> Float[Tensor, "B T out"]:
         """Features [B, T, out_width] of a motion [B, T, numbers]."""
         features = pose_features(self.kind, motion, self.fps)
         return self.layers(features.transpose(1, 2)).transpose(1, 2)

@@ -5,6 +5,7 @@ CLIP's own features.
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipeline.runtime.errors import UserError
@@ -31,6 +32,8 @@ class TextEncoder(nn.Module):
     `vocabulary` lists the tokens that training captions hold; any other becomes the one unknown
     token.
     """
+
+    vocabulary: Tensor
 
     def __init__(self, config: TextConfig, vocabulary: Sequence[int]):
         super().__init__()
@@ -59,7 +62,7 @@ class TextEncoder(nn.Module):
         )
         self.empty = nn.Parameter(torch.zeros(1, config.width))
 
-    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+    def forward(self, inputs: dict[str, Tensor]) -> Float[Tensor, "B S width"]:
         """The features of the captions among the inputs."""
         text = inputs["text"].long()
         if text.dim() != 2 or not bool((text == END).any(1).all()):
@@ -98,7 +101,7 @@ class ClipTextCondition(nn.Module):
         self.width = width
         self.empty = nn.Parameter(torch.randn(length, width) / width**0.5)
 
-    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+    def forward(self, inputs: dict[str, Tensor]) -> Float[Tensor, "B S width"]:
         """The features [B, 77, 512] among the inputs."""
         features = inputs["clip_text"]
         if features.shape[1:] != self.empty.shape:
