@@ -108,7 +108,7 @@ def read_frames(
             end_s = shown[0] + step_s if following is None else np.inf
             if duration_s is None and time_s > end_s - step_s / 2:
                 return
-            if time_s > end_s + _HELD_S:
+            if duration_s is not None and time_s > end_s + _HELD_S:
                 raise UserError(
                     f"{path} ends at {end_s:.2f} s, before the wanted {start_s + duration_s:.2f} s."
                 )
