@@ -85,7 +85,8 @@ def _measure_batch(
                     labels.numpy() >= 0, hits, np.nan
                 )
     if wanted.told is not None:
-        assert judge.embed_images is not None and wanted.distractors is not None
+        assert judge.embed_images is not None
+        assert wanted.distractors is not None
         seen = judge.embed_images(images)
         hits = r_precision_hits(seen, wanted.told, wanted.distractors[here], here.start)
         figures["r_precision", judge.matcher_name] = 100 * hits
