@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test check clean
+.PHONY: help setup repro test check types soak clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -22,12 +22,19 @@ repro: setup  ## Rebuild everything: download to report (dvc repro)
 	$(BIN)/dvc repro
 	@echo "Done: read reports/README.md, open reports/index.html in a browser."
 
-test: setup  ## Run the tests
+test: check  ## Check, then run the tests (under ten minutes on two cores)
 	$(BIN)/python -m pytest -n 2
 
-check: setup  ## Lint, then show the graph of stages
+check: setup types  ## Format, lint, types, and the graph of stages
+	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/dvc dag
+
+types: setup  ## Check the types of pipeline, stages and cdcd
+	$(BIN)/basedpyright
+
+soak: setup  ## The long tests: kills, fuzz, several processes
+	$(BIN)/python -m pytest -m soak
 
 clean:  ## Remove what the stages made (DVC's cache keeps it)
 	rm -rf data/*/ reports/index.html reports/examples

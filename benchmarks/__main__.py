@@ -14,8 +14,9 @@ import typer
 
 from benchmarks.cases import CASES, N_NEGATIVES
 from benchmarks.measure import Clock, flops, interleaved, matmul_rate, passes_over
-from benchmarks.sides import Bench, chain_names, chain_runs, one_side
+from benchmarks.timed_runs import Bench, chain_names, chain_runs, one_side
 from benchmarks.worker import Make, Worker
+from pipeline.runtime.cpu import use_fast_products
 from pipeline.runtime.device import device as default_device
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
@@ -64,14 +65,11 @@ def main(
     """Times the diffusion core against its textbook twin, the two taking turns, and against the
     network's FLOPs.
     """
+    use_fast_products()
     if threads:
         torch.set_num_threads(threads)
-    device, dtype, seconds, lines = (
-        default_device(),
-        torch.bfloat16 if bf16 else torch.float32,
-        CLOCKS[clock],
-        [],
-    )
+    device, dtype = default_device(), torch.bfloat16 if bf16 else torch.float32
+    seconds, lines = CLOCKS[clock], []
 
     def say(line: str) -> None:
         typer.echo(line)

@@ -1,7 +1,7 @@
 """Stage `codec`: the network that turns waveforms or pictures into codes and back."""
 
-from pipeline.codecs.recipes import make_picture_codec, make_sound_codec
-from pipeline.codecs.reconstruction import judge_reconstructions
+from pipeline.codecs.recipes import make_audio_codec, make_image_codec
+from pipeline.codecs.reconstruction import reconstruction_scores
 from pipeline.runtime.files import atomic, sha256_file, write_json
 from pipeline.runtime.scratch import fingerprint, scratch
 from pipeline.storage.weights import weights_file
@@ -26,7 +26,7 @@ def codec(dataset: DatasetArgument) -> None:
     manifest = paths.manifest(settings.media_root)
     content = open_content(settings, manifest)
     rows = manifest.of("train")
-    make = make_sound_codec if isinstance(settings, DanceToMusic) else make_picture_codec
+    make = make_audio_codec if isinstance(settings, DanceToMusic) else make_image_codec
     given = settings.codec.weights
     weights = sha256_file(weights_file(given)) if given else None
     with scratch(
@@ -34,7 +34,7 @@ def codec(dataset: DatasetArgument) -> None:
     ) as folder:
         network, history = make(settings.codec, content, rows, folder)
         held_out = manifest.of("val")
-        quality = judge_reconstructions(network, content, held_out or rows[:UNVALIDATED])
+        quality = reconstruction_scores(network, content, held_out or rows[:UNVALIDATED])
         if not held_out:
             quality["judged_on_training_rows"] = len(rows[:UNVALIDATED])
         with atomic(paths.codec) as temporary:

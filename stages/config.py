@@ -9,7 +9,7 @@ from typing import Annotated, Generic, Literal, Self, TypeVar
 import typer
 from pydantic import Field, model_validator
 
-from pipeline.codecs.recipes import PictureCodec, SoundCodec
+from pipeline.codecs.recipes import AudioCodec, ImageCodec
 from pipeline.datasets import (
     aist,
     coco,
@@ -119,7 +119,7 @@ class DanceToMusic(Dataset[D], Generic[D]):
     task: Literal["dance"]
     media: DanceMedia
     extract: ExtractDance
-    codec: SoundCodec
+    codec: AudioCodec
     judge: JudgeDance
     train: Train[DanceModel]
     evaluate: EvaluateDance
@@ -143,7 +143,7 @@ class CaptionToImage(Dataset[D], Generic[D]):
     task: Literal["caption"]
     media: PictureMedia
     extract: ExtractCaptions
-    codec: PictureCodec
+    codec: ImageCodec
     judge: JudgeImages
     train: Train[CaptionModel]
     evaluate: EvaluateImages
@@ -155,7 +155,7 @@ class ClassToImage(Dataset[D], Generic[D]):
     task: Literal["class"]
     media: PictureMedia
     extract: ExtractLabels
-    codec: PictureCodec
+    codec: ImageCodec
     judge: JudgeImages
     train: Train[ClassModel]
     evaluate: EvaluateImages

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.codecs.jukebox import JukeboxVQVAE
 from pipeline.codecs.vqgan import VQGAN
-from pipeline.media.content import Pictures, Sound
+from pipeline.media.content import AudioClips, Images
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
 from pipeline.storage.manifest import Manifest
@@ -16,13 +16,13 @@ from stages.paths import CODEC_FILE, Paths
 Codec = JukeboxVQVAE | VQGAN
 
 
-def open_content(settings: Dataset, manifest: Manifest) -> Sound | Pictures:
+def open_content(settings: Dataset, manifest: Manifest) -> AudioClips | Images:
     """The reader of the data set's waveforms or pictures."""
     if isinstance(settings, DanceToMusic):
-        return Sound(
+        return AudioClips(
             manifest, settings.codec.sample_rate, settings.clip_seconds, settings.codec.peak
         )
-    return Pictures(manifest, settings.codec.image_size)
+    return Images(manifest, settings.codec.image_size)
 
 
 def open_codec(settings: Dataset, paths: Paths) -> Codec:

@@ -21,7 +21,7 @@ from pipeline.features.pose_reader import PoseConfig, PoseReader
 from pipeline.media.audio import reduce_noise, write_wav
 from pipeline.media.video import mux_sound, probe
 from pipeline.model.network import Network, load_model
-from pipeline.runtime.cpu import keep_memory
+from pipeline.runtime.cpu import keep_memory, use_fast_products
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import progress
@@ -92,6 +92,7 @@ def generate(
         files, [out / f"{name}{ending}" for name in names for ending in (".mp4", ".wav")], force
     )
     keep_memory()
+    use_fast_products()
     player = Player(dataset, pose, weights)
     skipped = []
     for file, name in zip(files, names):

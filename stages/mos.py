@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.reporting.glossary import row_title
 from pipeline.reporting.listening_results import opinion_scores, read_answers, read_key, write_mos
-from pipeline.reporting.words import row_title
 from stages.config import DatasetArgument
 from stages.paths import REPORTS
 

@@ -11,7 +11,7 @@ from pipeline.diffusion.process import MaskAndReplace
 from pipeline.diffusion.sampler import sample as draw
 from pipeline.model.network import Network, load_model
 from pipeline.negatives import inter_rows
-from pipeline.runtime.cpu import keep_memory
+from pipeline.runtime.cpu import keep_memory, use_fast_products
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import sha256_file
@@ -39,6 +39,7 @@ def sample(dataset: DatasetArgument) -> None:
     Example: cdcd sample toy_dance
     """
     keep_memory()
+    use_fast_products()
     settings, paths = read_dataset(dataset), Paths(dataset)
     manifest, conditions = (
         paths.manifest(settings.media_root),

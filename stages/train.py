@@ -14,7 +14,7 @@ from pipeline.model.network import (
     save_model,
 )
 from pipeline.model.training import train_network
-from pipeline.runtime.cpu import keep_memory
+from pipeline.runtime.cpu import keep_memory, use_fast_products
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, sha256_file, write_json
 from pipeline.runtime.scratch import fingerprint, home, scratch
@@ -39,6 +39,7 @@ def train(dataset: DatasetArgument) -> None:
     Example: cdcd train toy_dance
     """
     keep_memory()
+    use_fast_products()
     settings, setting, paths = read_dataset(dataset), read_contrast(dataset), Paths(dataset)
     tokens, conditions = Store(paths.tokens, "tokens"), Store(paths.conditions, "conditions")
     negatives, manifest = Store(paths.negatives, "negatives"), paths.manifest(settings.media_root)

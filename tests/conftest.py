@@ -1,4 +1,4 @@
-"""One thread and one cache of compiled code for each test process.
+"""One thread and one cache of compiled code for each test process; shapes checked in all of them.
 
 Two processes with two threads each on two cores spend their time waiting for each other; and two
 processes that compile librosa's functions into one numba cache at the same time can leave it
@@ -19,7 +19,14 @@ import json
 
 import pytest
 import torch
+from jaxtyping import install_import_hook
 
+import tests.helpers.shape_checks  # noqa: F401 (the hook names it)
+
+install_import_hook(
+    ["pipeline.diffusion", "pipeline.model", "pipeline.codecs"],
+    "tests.helpers.shape_checks.checked",
+)
 torch.set_num_threads(1)
 
 

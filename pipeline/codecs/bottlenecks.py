@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pipeline.codecs.quantisers import GumbelQuantiser, as_latent, as_rows, gumbel_noise
+from pipeline.codecs.quantisers import (
+    Codebook,
+    GumbelQuantiser,
+    NearestQuantiser,
+    as_latent,
+    as_rows,
+    gumbel_noise,
+)
 from pipeline.runtime.params import Section
 
 
@@ -35,12 +42,15 @@ class Averages(Section):
     revive_below: float = 0.5
 
 
-class AveragedCodebook(nn.Module):
+class EMACodebook(nn.Module):
     """Trains the table of a nearest-codeword quantiser; its own state is what a resumed training
     needs besides the table.
     """
 
-    def __init__(self, quantiser: nn.Module, settings: Averages):
+    sums: Tensor
+    counts: Tensor
+
+    def __init__(self, quantiser: Codebook | NearestQuantiser, settings: Averages):
         super().__init__()
         self.quantiser, self.settings = quantiser, settings
         self.register_buffer("sums", quantiser.table.detach().clone())

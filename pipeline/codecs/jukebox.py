@@ -4,9 +4,9 @@
 
 from math import prod
 from pathlib import Path
-from typing import Self
 
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from pipeline.codecs.jukebox_layers import Decoder, Encoder
@@ -100,30 +100,38 @@ class JukeboxVQVAE(nn.Module):
     @property
     def encoder(self) -> Encoder:
         """The encoder of the level in use."""
-        return self.encoders[self.level]
+        encoder = self.encoders[self.level]
+        assert isinstance(encoder, Encoder)
+        return encoder
 
     @property
     def decoder(self) -> Decoder:
         """The decoder of the level in use."""
-        return self.decoders[self.level]
+        decoder = self.decoders[self.level]
+        assert isinstance(decoder, Decoder)
+        return decoder
 
     @property
     def quantiser(self) -> Codebook:
         """The codebook of the level in use."""
-        return self.bottleneck["level_blocks"][self.level]
+        codebook = self.bottleneck.get_submodule(f"level_blocks.{self.level}")
+        assert isinstance(codebook, Codebook)
+        return codebook
 
-    def latent(self, waveform: Tensor) -> Tensor:
+    def latent(self, waveform: Float[Tensor, "B T"]) -> Float[Tensor, "B D L"]:
         """The encoder's output [B, D, L] before quantisation, for waveforms [B, T]; L = T // hop.
         Keeps gradients.
         """
         return self.encoder(waveform.unsqueeze(1))
 
-    def synthesise(self, latent: Tensor) -> Tensor:
+    def synthesise(self, latent: Float[Tensor, "B D L"]) -> Float[Tensor, "B T"]:
         """Waveforms [B, L * hop], unclamped, of quantised latents [B, D, L]. Keeps gradients."""
         return self.decoder(latent).squeeze(1)
 
     @torch.no_grad()
-    def encode(self, waveform: Tensor, samples_at_once: int | None = None) -> Tensor:
+    def encode(
+        self, waveform: Shaped[Tensor, "..."], samples_at_once: int | None = None
+    ) -> Int[Tensor, "B L"]:
         """Codes [B, L] int64 of waveforms [B, T] in [-1, 1] at `sample_rate`; L = T // hop.
 
         Any length: long ones go in windows whose context makes the codes equal to those of the
@@ -144,7 +152,9 @@ class JukeboxVQVAE(nn.Module):
         )
 
     @torch.no_grad()
-    def decode(self, codes: Tensor, samples_at_once: int | None = None) -> Tensor:
+    def decode(
+        self, codes: Shaped[Tensor, "..."], samples_at_once: int | None = None
+    ) -> Float[Tensor, "B T"]:
         """Waveforms [B, L * hop], about [-1, 1] and unclamped, of codes [B, L]; long ones in
         windows, as in `encode`.
         """
@@ -208,7 +218,7 @@ class JukeboxVQVAE(nn.Module):
         write_tensors(path, self.state_dict(), about | {"provenance": provenance})
 
     @classmethod
-    def load(cls, path: Path, level: int | None = None) -> Self:
+    def load(cls, path: Path, level: int | None = None) -> "JukeboxVQVAE":
         """A frozen codec from OpenAI's `vqvae.pth.tar`, a D2M-GAN or CDCD `vqvae*.pt`, or what
         `save` wrote.
 

@@ -5,7 +5,7 @@ released settings).
 import torch
 from torch import Tensor, nn
 
-from pipeline.codecs.bottlenecks import AveragedCodebook, Averages
+from pipeline.codecs.bottlenecks import Averages, EMACodebook
 from pipeline.codecs.jukebox import JukeboxVQVAE
 from pipeline.codecs.spectral_distances import Spectra, SpectralDistance
 from pipeline.codecs.training import Batches, Losses
@@ -35,6 +35,9 @@ class JukeboxLearner(nn.Module):
     for loud music.
     """
 
+    variance: Tensor
+    spectral_norm: Tensor
+
     def __init__(
         self, codec: JukeboxVQVAE, settings: JukeboxObjective, keep_codebook: bool = False
     ):
@@ -46,7 +49,7 @@ class JukeboxLearner(nn.Module):
         codec.requires_grad_(False)
         codec.encoder.requires_grad_(True)
         codec.decoder.requires_grad_(True)
-        self.bottleneck = AveragedCodebook(codec.quantiser, settings.codebook)
+        self.bottleneck = EMACodebook(codec.quantiser, settings.codebook)
         self.distance = SpectralDistance(settings.spectra)
         self.register_buffer("variance", torch.ones(()))
         self.register_buffer("spectral_norm", torch.ones(()))
@@ -79,6 +82,7 @@ class JukeboxLearner(nn.Module):
                 "commitment": quantised.loss,
             }
         weights = {"l2": s.l2, "linf": s.linf, "spectral": s.spectral, "commitment": s.commitment}
-        return Losses(
-            sum(weights[name] * term for name, term in terms.items()), terms, quantised.codes
-        )
+        total = torch.zeros((), device=waveform.device)
+        for name, term in terms.items():
+            total = total + weights[name] * term
+        return Losses(total, terms, quantised.codes)

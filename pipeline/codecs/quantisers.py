@@ -5,12 +5,15 @@ quantiser (VQ-GAN f8).
 import math
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 ROWS_AT_ONCE = 8192  # bounds the table of distances, whatever the length of the sequence
 
 
-def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
+def nearest_codes(
+    vectors: Float[Tensor, "N D"], codebook: Float[Tensor, "K D"]
+) -> Int[Tensor, " N"]:
     """Codes [N] int64 of the codewords [K, D] nearest to the vectors [N, D] in Euclidean distance,
     the first among equals.
     """
@@ -24,12 +27,12 @@ def nearest_codes(vectors: Tensor, codebook: Tensor) -> Tensor:
     return torch.cat(pieces)
 
 
-def as_rows(latent: Tensor) -> Tensor:
+def as_rows(latent: Float[Tensor, "B D *S"]) -> Float[Tensor, "N D"]:
     """Vectors [N, D] of a channel-first latent [B, D, ...], row-major over batch and positions."""
     return latent.movedim(1, -1).reshape(-1, latent.shape[1])
 
 
-def as_latent(rows: Tensor, like: Tensor) -> Tensor:
+def as_latent(rows: Float[Tensor, "N D"], like: Float[Tensor, "B C *S"]) -> Float[Tensor, "B D *S"]:
     """Inverse of `as_rows`: vectors [N, D] laid out as [B, D, ...] with the batch and positions of
     `like`.
     """
@@ -41,20 +44,22 @@ class Codebook(nn.Module):
     it.
     """
 
+    k: Tensor
+
     def __init__(self, n_codes: int, dimension: int):
         super().__init__()
         self.register_buffer("k", torch.zeros(n_codes, dimension))
 
-    def codes(self, rows: Tensor) -> Tensor:
+    def codes(self, rows: Float[Tensor, "N D"]) -> Int[Tensor, " N"]:
         """Codes [N] of the vectors [N, D]."""
         return nearest_codes(rows, self.k)
 
-    def vectors(self, codes: Tensor) -> Tensor:
+    def vectors(self, codes: Int[Tensor, "*N"]) -> Float[Tensor, "*N D"]:
         """Codewords [..., D] of codes [...]."""
         return self.k[codes]
 
     @property
-    def table(self) -> Tensor:
+    def table(self) -> Float[Tensor, "K D"]:
         """The codewords [K, D]."""
         return self.k
 
@@ -67,16 +72,16 @@ class NearestQuantiser(nn.Module):
         self.embedding = nn.Embedding(n_codes, dimension)
         self.embedding.weight.requires_grad_(False)  # moved by averages, not by gradients
 
-    def codes(self, rows: Tensor) -> Tensor:
+    def codes(self, rows: Float[Tensor, "N D"]) -> Int[Tensor, " N"]:
         """Codes [N] of the vectors [N, D]."""
         return nearest_codes(rows, self.embedding.weight)
 
-    def vectors(self, codes: Tensor) -> Tensor:
+    def vectors(self, codes: Int[Tensor, "*N"]) -> Float[Tensor, "*N D"]:
         """Codewords [..., D] of codes [...]."""
         return self.embedding(codes)
 
     @property
-    def table(self) -> Tensor:
+    def table(self) -> Float[Tensor, "K D"]:
         """The codewords [K, D]."""
         return self.embedding.weight
 
@@ -91,11 +96,13 @@ class GumbelQuantiser(nn.Module):
         self.proj = nn.Conv2d(dimension, n_codes, 1)
         self.embed = nn.Embedding(n_codes, dimension)
 
-    def logits(self, rows: Tensor) -> Tensor:
+    def logits(self, rows: Float[Tensor, "N D"]) -> Float[Tensor, "N K"]:
         """Logits [N, K] of the vectors [N, D]."""
         return nn.functional.linear(rows, self.proj.weight.flatten(1), self.proj.bias)
 
-    def codes(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def codes(
+        self, rows: Float[Tensor, "N D"], generator: torch.Generator | None = None
+    ) -> Int[Tensor, " N"]:
         """Codes [N] of the vectors [N, D]: the arg-max of the logits, or with a generator a sample,
         as the original draws.
         """
@@ -107,12 +114,12 @@ class GumbelQuantiser(nn.Module):
             pieces.append(logits.argmax(1))
         return torch.cat(pieces)
 
-    def vectors(self, codes: Tensor) -> Tensor:
+    def vectors(self, codes: Int[Tensor, "*N"]) -> Float[Tensor, "*N D"]:
         """Codewords [..., D] of codes [...]."""
         return self.embed(codes)
 
     @property
-    def table(self) -> Tensor:
+    def table(self) -> Float[Tensor, "K D"]:
         """The codewords [K, D]."""
         return self.embed.weight
 

@@ -17,7 +17,7 @@ from pipeline.codecs.training import CodecTraining, train_codec
 from pipeline.codecs.used_codes import UsedCodes
 from pipeline.codecs.vqgan import VQGAN, VQGANArchitecture
 from pipeline.codecs.vqgan_objective import VQGANLearner, VQGANObjective
-from pipeline.media.content import Pictures, Sound
+from pipeline.media.content import AudioClips, Images
 from pipeline.runtime.device import device
 from pipeline.runtime.files import atomic
 from pipeline.runtime.params import Section
@@ -28,7 +28,7 @@ from pipeline.storage.weights import weights_file
 READ_AT_ONCE = 64
 
 
-class SoundCodec(Section):
+class AudioCodec(Section):
     """The music codec.
 
     `weights`: a name of `cdcd weights list` or a file (OpenAI's, D2M-GAN's, ours) to use or, with
@@ -53,7 +53,7 @@ class SoundCodec(Section):
         return self
 
 
-class PictureCodec(Section):
+class ImageCodec(Section):
     """The image codec.
 
     `weights`: a name of `cdcd weights list` or a file (a published VQ-GAN or ours) to use or, with
@@ -78,7 +78,7 @@ class PictureCodec(Section):
         return self
 
 
-def _check_recipe(codec: SoundCodec | PictureCodec) -> None:
+def _check_recipe(codec: AudioCodec | ImageCodec) -> None:
     if codec.weights is None and None in (codec.architecture, codec.objective, codec.training):
         raise ValueError(
             "a codec without weights is trained: give architecture, objective and training"
@@ -87,8 +87,8 @@ def _check_recipe(codec: SoundCodec | PictureCodec) -> None:
         raise ValueError("training needs an objective")
 
 
-def make_sound_codec(
-    config: SoundCodec, sound: Sound, rows: list[int], scratch: Path
+def make_audio_codec(
+    config: AudioCodec, sound: AudioClips, rows: list[int], scratch: Path
 ) -> tuple[JukeboxVQVAE, list[dict]]:
     """The codec on the CPU, frozen, and the history of its training (empty when there was none)."""
     if config.weights is None:
@@ -112,8 +112,8 @@ def make_sound_codec(
     return codec.cpu().eval().requires_grad_(False), history
 
 
-def make_picture_codec(
-    config: PictureCodec, pictures: Pictures, rows: list[int], scratch: Path
+def make_image_codec(
+    config: ImageCodec, pictures: Images, rows: list[int], scratch: Path
 ) -> tuple[VQGAN, list[dict]]:
     """The codec on the CPU, frozen, and the history of its training (empty when there was none)."""
     if config.weights is None:
@@ -134,7 +134,7 @@ def make_picture_codec(
     return codec.cpu().eval().requires_grad_(False), history
 
 
-def _in_order(pictures: Pictures, rows: list[int]) -> Iterator[Tensor]:
+def _in_order(pictures: Images, rows: list[int]) -> Iterator[Tensor]:
     """All the pictures, a few at once."""
     starts = range(0, len(rows), READ_AT_ONCE)
     for start in progress(starts, "finding the used codes"):
@@ -142,7 +142,7 @@ def _in_order(pictures: Pictures, rows: list[int]) -> Iterator[Tensor]:
 
 
 def _train_pictures(
-    config: PictureCodec, codec: VQGAN, pictures: Pictures, rows: list[int], scratch: Path
+    config: ImageCodec, codec: VQGAN, pictures: Images, rows: list[int], scratch: Path
 ) -> list[dict]:
     """Trains or fine-tunes `codec` in place and returns the history."""
 
@@ -155,14 +155,14 @@ def _train_pictures(
     return train_codec(learner.to(device()), crops, config.training, scratch, config.seed)
 
 
-def _from_nothing(config: SoundCodec | PictureCodec, build) -> torch.nn.Module:
+def _from_nothing(config: AudioCodec | ImageCodec, build) -> torch.nn.Module:
     """A codec with weights drawn from the section's seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_generator(config.seed, "codec").initial_seed())
         return build()
 
 
-def _decoded_once(sound: Sound, rows: list[int], path: Path) -> np.ndarray:
+def _decoded_once(sound: AudioClips, rows: list[int], path: Path) -> np.ndarray:
     """[n, T] int16, mapped from the disk: sound tracks are slow to decode, and crops are drawn from
     them thousands of times.
     """

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,17 +16,19 @@ from pipeline.runtime.errors import UserError
 ROWS_AT_ONCE = 16
 
 
+@runtime_checkable
 class Content(Protocol):
     """Reads the waveforms [B, T] or the pictures [B, 3, H, W] of rows."""
 
     def read(self, rows: list[int]) -> Tensor:
         """The examples at `rows`."""
+        ...
 
 
-def judge_reconstructions(
+def reconstruction_scores(
     codec: JukeboxVQVAE | VQGAN, content: Content, rows: Sequence[int]
 ) -> dict[str, float]:
-    """The figures of `judge_sound` or `judge_pictures` for some rows, read a few at a time."""
+    """The reconstruction scores of some rows, read a few at a time."""
     if not rows:
         raise UserError("A codec cannot be judged without examples: its split is empty.")
     batches = (
@@ -34,14 +36,14 @@ def judge_reconstructions(
         for start in range(0, len(rows), ROWS_AT_ONCE)
     )
     return (
-        judge_sound(codec, batches)
+        audio_reconstruction_scores(codec, batches)
         if isinstance(codec, JukeboxVQVAE)
-        else judge_pictures(codec, batches)
+        else image_reconstruction_scores(codec, batches)
     )
 
 
 @torch.no_grad()
-def judge_sound(codec: JukeboxVQVAE, batches: Iterable[Tensor]) -> dict[str, float]:
+def audio_reconstruction_scores(codec: JukeboxVQVAE, batches: Iterable[Tensor]) -> dict[str, float]:
     """Mean squared error, signal-to-noise ratio in dB, spectral convergence and codebook use for
     waveforms [B, T].
 
@@ -80,7 +82,7 @@ def judge_sound(codec: JukeboxVQVAE, batches: Iterable[Tensor]) -> dict[str, flo
 
 
 @torch.no_grad()
-def judge_pictures(codec: VQGAN, batches: Iterable[Tensor]) -> dict[str, float]:
+def image_reconstruction_scores(codec: VQGAN, batches: Iterable[Tensor]) -> dict[str, float]:
     """Mean squared error, peak signal-to-noise ratio in dB and codebook use for pictures [B, 3, H,
     W] in [0, 1].
     """

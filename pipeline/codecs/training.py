@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -57,6 +57,7 @@ class Losses:
     codes: Tensor
 
 
+@runtime_checkable
 class Learner(Protocol):
     """A module that holds a `codec`, everything learned or averaged with it in its state dict, and
     its objective. One loss and one optimiser serve all of it, an adversarial critic included.

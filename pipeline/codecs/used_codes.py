@@ -4,7 +4,6 @@ for the diffusion.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +19,9 @@ class UsedCodes(nn.Module):
 
     The tables travel with the module between devices but stay out of the state dict.
     """
+
+    restricted: Tensor
+    full: Tensor
 
     def __init__(self, restricted: Tensor, full: Tensor):
         super().__init__()
@@ -38,7 +40,7 @@ class UsedCodes(nn.Module):
         return self.full[codes]
 
     @classmethod
-    def from_table(cls, table: Tensor) -> Self:
+    def from_table(cls, table: Tensor) -> "UsedCodes":
         """From a published table [K] (VQ-Diffusion's taming_vqvae_2887.pt and _974.pt): full code
         to restricted code.
 
@@ -58,7 +60,7 @@ class UsedCodes(nn.Module):
         return cls(table, first)
 
     @classmethod
-    def from_dataset(cls, codes: Iterable[Tensor], codebook: Tensor) -> Self:
+    def from_dataset(cls, codes: Iterable[Tensor], codebook: Tensor) -> "UsedCodes":
         """From the full codes of a dataset (batches of any shape) and the codewords [K, D]; a code
         the dataset lacks, which may still occur elsewhere, maps to the nearest codeword in use.
         """
@@ -77,7 +79,7 @@ class UsedCodes(nn.Module):
         return cls(restricted, full)
 
     @classmethod
-    def read(cls, path: Path) -> Self:
+    def read(cls, path: Path) -> "UsedCodes":
         """From a published .pt file that holds one table."""
         content = read_tensors(path)
         tensors = [value for value in content.values() if isinstance(value, Tensor)]

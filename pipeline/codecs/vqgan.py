@@ -3,9 +3,10 @@ al., 2021).
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from pipeline.codecs.quantisers import GumbelQuantiser, NearestQuantiser, as_rows
@@ -30,7 +31,9 @@ class VQGANArchitecture(Section):
     ddconfig: Sizes
 
 
-def _published(n_embed: int, quantiser: str, ch_mult: tuple[int, ...]) -> VQGANArchitecture:
+def _published(
+    n_embed: int, quantiser: Literal["nearest", "gumbel"], ch_mult: tuple[int, ...]
+) -> VQGANArchitecture:
     lowest = 256 // 2 ** (len(ch_mult) - 1)
     sizes = Sizes(
         double_z=False,
@@ -96,18 +99,20 @@ class VQGAN(nn.Module):
         """The quantiser, under the name it has in every codec."""
         return self.quantize
 
-    def latent(self, images: Tensor) -> Tensor:
+    def latent(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
         """The latent [B, D, h, w] before quantisation, for images [B, 3, H, W] in [0, 1]. Keeps
         gradients.
         """
         return self.quant_conv(self.encoder(2 * images - 1))
 
-    def synthesise(self, latent: Tensor) -> Tensor:
+    def synthesise(self, latent: Float[Tensor, "B D h w"]) -> Float[Tensor, "B 3 H W"]:
         """Images in about [0, 1], unclamped, of quantised latents [B, D, h, w]. Keeps gradients."""
         return (self.decoder(self.post_quant_conv(latent)) + 1) / 2
 
     @torch.no_grad()
-    def encode(self, images: Tensor, sample_with: torch.Generator | None = None) -> Tensor:
+    def encode(
+        self, images: Shaped[Tensor, "..."], sample_with: torch.Generator | None = None
+    ) -> Int[Tensor, "B L"]:
         """Tokens [B, h * w] int64, row-major, of images [B, 3, H, W] in [0, 1] whose sides are
         multiples of `factor`.
 
@@ -130,7 +135,9 @@ class VQGAN(nn.Module):
         return tokens if self.used_codes is None else self.used_codes.restrict(tokens)
 
     @torch.no_grad()
-    def decode(self, tokens: Tensor, grid: tuple[int, int] | None = None) -> Tensor:
+    def decode(
+        self, tokens: Shaped[Tensor, "..."], grid: tuple[int, int] | None = None
+    ) -> Float[Tensor, "B 3 H W"]:
         """Images [B, 3, H, W] in [0, 1] of tokens [B, h * w]; `grid` is (h, w), by default a
         square.
         """
@@ -205,7 +212,7 @@ class VQGAN(nn.Module):
         path: Path,
         config: dict | Path | None = None,
         used_codes: UsedCodes | Tensor | Path | None = None,
-    ) -> Self:
+    ) -> "VQGAN":
         """A frozen VQ-GAN from a published (Lightning) checkpoint or state dict, or from what
         `save` wrote.
 

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from pipeline.codecs.bottlenecks import AveragedCodebook, Averages, Gumbel, GumbelRelaxation
+from pipeline.codecs.bottlenecks import Averages, EMACodebook, Gumbel, GumbelRelaxation
 from pipeline.codecs.critic import Critic, PatchCritic, Perceptual, VGGDistance
+from pipeline.codecs.quantisers import GumbelQuantiser, NearestQuantiser
 from pipeline.codecs.training import Batches, Losses
 from pipeline.codecs.vqgan import VQGAN
 from pipeline.runtime.errors import UserError
@@ -47,15 +48,7 @@ class VQGANLearner(nn.Module):
         super().__init__()
         self.codec, self.settings = codec.requires_grad_(True), settings
         self.keep_codebook = keep_codebook
-        gumbel = codec.architecture.quantiser == "gumbel"
-        if gumbel != isinstance(settings.bottleneck, Gumbel):
-            kind, given = codec.architecture.quantiser, type(settings.bottleneck).__name__
-            raise UserError(f"A {kind} quantiser does not go with the bottleneck settings {given}.")
-        if gumbel:
-            self.bottleneck = GumbelRelaxation(codec.quantiser, settings.bottleneck)
-        else:
-            codec.quantiser.requires_grad_(False)
-            self.bottleneck = AveragedCodebook(codec.quantiser, settings.bottleneck)
+        self.bottleneck = _bottleneck(codec, settings.bottleneck)
         self.perceptual = VGGDistance(settings.perceptual) if settings.perceptual else None
         self.critic = (
             PatchCritic(settings.critic, codec.architecture.ddconfig.out_ch)
@@ -86,38 +79,41 @@ class VQGANLearner(nn.Module):
             "commitment": quantised.loss,
         }
         reconstruction = s.l1 * terms["l1"] + s.l2 * terms["l2"]
-        if self.perceptual:
+        if self.perceptual and s.perceptual:
             terms["perceptual"] = self.perceptual(output, images)
             reconstruction = reconstruction + s.perceptual.weight * terms["perceptual"]
         total = reconstruction + s.commitment * quantised.loss
-        if self.critic and step >= s.critic.start:
-            terms["adversarial"], terms["critic"] = self._adversarial(output, images)
-            total = (
-                total
-                + self._balance(reconstruction, terms["adversarial"]) * terms["adversarial"]
-                + terms["critic"]
-            )
+        if self.critic and s.critic and step >= s.critic.start:
+            wish, judged = _adversarial(self.critic, output, images)
+            terms["adversarial"], terms["critic"] = wish, judged
+            balance = s.critic.weight * self._balance(reconstruction, wish)
+            total = total + balance * wish + judged
         return Losses(total, terms, quantised.codes)
 
-    def _adversarial(self, output: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The codec's wish to please the critic, and the critic's hinge loss on both kinds of
-        image.
-        """
-        frozen = {name: parameter.detach() for name, parameter in self.critic.named_parameters()}
-        wish = -functional_call(self.critic, frozen, (output,)).mean()
-        judged = (
-            F.relu(1 - self.critic(images)).mean() + F.relu(1 + self.critic(output.detach())).mean()
-        )
-        return wish, judged / 2
-
     def _balance(self, reconstruction: Tensor, adversarial: Tensor) -> Tensor:
-        """The ratio of both gradients at the decoder's last layer (Esser et al., Eq. 7), times the
-        critic's weight.
-        """
+        """The ratio of both gradients at the decoder's last layer (Esser et al., Eq. 7)."""
         last = self.codec.decoder.last_layer
         (wanted,) = torch.autograd.grad(reconstruction, last, retain_graph=True)
         (given,) = torch.autograd.grad(adversarial, last, retain_graph=True)
-        return (
-            self.settings.critic.weight
-            * (wanted.norm() / (given.norm() + 1e-4)).clamp(0, 1e4).detach()
-        )
+        return (wanted.norm() / (given.norm() + 1e-4)).clamp(0, 1e4).detach()
+
+
+def _bottleneck(codec: VQGAN, settings: Averages | Gumbel) -> EMACodebook | GumbelRelaxation:
+    """How the codec's quantiser learns; raises UserError when the settings are another's."""
+    match codec.quantiser, settings:
+        case GumbelQuantiser() as quantiser, Gumbel():
+            return GumbelRelaxation(quantiser, settings)
+        case NearestQuantiser() as quantiser, Averages():
+            return EMACodebook(quantiser.requires_grad_(False), settings)
+    kind, given = codec.architecture.quantiser, type(settings).__name__
+    raise UserError(f"A {kind} quantiser does not go with the bottleneck settings {given}.")
+
+
+def _adversarial(critic: PatchCritic, output: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """The codec's wish to please the critic, and the critic's hinge loss on both kinds of
+    image.
+    """
+    frozen = {name: parameter.detach() for name, parameter in critic.named_parameters()}
+    wish = -functional_call(critic, frozen, (output,)).mean()
+    judged = F.relu(1 - critic(images)).mean() + F.relu(1 + critic(output.detach())).mean()
+    return wish, judged / 2

@@ -18,6 +18,7 @@ def inputs_of(
     """
     for convolution in reversed(convolutions):
         stride, padding = convolution.stride[0], convolution.padding[0]
+        assert isinstance(padding, int), "Jukebox pads by a number"
         span = convolution.dilation[0] * (convolution.kernel_size[0] - 1)
         if isinstance(convolution, nn.ConvTranspose1d):
             first, last = -((span - padding - first) // stride), (last + padding) // stride

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from os.path import relpath
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pipeline.datasets.aist_download import fetch_annotations, fetch_videos, require_terms
 from pipeline.datasets.listing import (
@@ -162,7 +162,7 @@ def check(config: Aist) -> list[str]:
         clips, skipped = _clips(config, trust_duration=True)
     except UserError as mistake:
         return [str(mistake)]
-    expected = (
+    expected: dict[str, int] = (
         {}
         if config.drop_ignored
         else dict(zip(SPLITS, CLIPS[config.clip_seconds, config.clips], strict=True))
@@ -314,7 +314,8 @@ def _motion_trouble(path: Path) -> str | None:
     """What is wrong with a motion annotation: unreadable, or shorter than its dance."""
     try:
         key, time_axis = FRAMES[path.parent.name]
-        frames = load_pickle(path)[key].shape[time_axis]
+        content: Any = load_pickle(path)
+        frames = content[key].shape[time_axis]
     except (UserError, KeyError, TypeError, AttributeError, IndexError) as error:
         return f"cannot be read ({error})"
     seconds = parse_sequence(path.stem).seconds

@@ -5,7 +5,7 @@ or stem.
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from pipeline.datasets.captions import tidy
@@ -115,7 +115,7 @@ def _tabbed(path: Path, lines: list[str]) -> Iterator[tuple[str, str]]:
             yield picture, caption
 
 
-def _key(path: Path, keys: object, known: tuple[str, ...]) -> str:
+def _key(path: Path, keys: Collection[str], known: tuple[str, ...]) -> str:
     """The one of `keys` that is known."""
     for key in known:
         if key in keys:

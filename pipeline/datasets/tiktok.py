@@ -87,8 +87,8 @@ def check(config: Tiktok) -> list[str]:
     media = sorted({config.media_root / clip.path for clip in clips})
     if config.source == "videos":
         return problems + unreadable(media, video_trouble, "reading videos")
-    motions = [config.media_root / clip.pose_file for clip in clips]
-    features = [config.media_root / clip.visual_file for clip in clips]
+    motions = [config.media_root / str(clip.pose_file) for clip in clips]
+    features = [config.media_root / str(clip.visual_file) for clip in clips]
     problems += unreadable(media, sound_trouble, "reading sound")
     problems += unreadable(motions, lambda path: array_trouble(path, POSE_VALUES), "reading motion")
     return problems + unreadable(

@@ -7,9 +7,10 @@ compares L_vb at a step t (Eq. 3), the `sample` loss -log p(z_0 | z_t, c) (Eq. 4
 
 import math
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import torch
+from jaxtyping import Float, Int
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -53,7 +54,7 @@ class Contrast(Section):
     cap: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self) -> "Contrast":
         if self.form == "infonce" and self.negatives_per_step is not None:
             raise ValueError(
                 "negatives_per_step must be null with the form infonce: a subset of its sum is"
@@ -106,7 +107,7 @@ def parse_setting(setting: str) -> tuple[Term, ...]:
 
 def choose_negatives(
     term: Term, stored: dict[str, Tensor], n_drawn: int | None, generator: torch.Generator
-) -> Tensor:
+) -> Int[Tensor, "B m L"]:
     """The negatives [B, m, L] of a term: `n_drawn` of the stored [B, N, L] for each sample, all of
     them when None.
     """
@@ -132,7 +133,9 @@ def choose_negatives(
     return tokens.gather(1, order[:, :, None].expand(-1, -1, length))
 
 
-def direction_weight(direction: Direction, t: Tensor, n_steps: int) -> Tensor:
+def adaptive_weight(
+    direction: Direction, t: Int[Tensor, " B"], n_steps: int
+) -> Float[Tensor, " B"]:
     """The adaptive weight at steps t [B]: 2 - i/T, 1 + i/T or 1, with i = t - 1 counted from 0 as
     in the published code.
     """
@@ -144,7 +147,7 @@ def direction_weight(direction: Direction, t: Tensor, n_steps: int) -> Tensor:
     }[direction]
 
 
-def difference(config: Contrast, n_stored: int, n_drawn: int) -> Tensor:
+def difference(config: Contrast, n_stored: int, n_drawn: int) -> Float[Tensor, " n"]:
     """The coefficients [1 + m] of positive and negatives in [keep] positive - C sum_j negative_j;
     float64.
 
@@ -156,7 +159,9 @@ def difference(config: Contrast, n_stored: int, n_drawn: int) -> Tensor:
     )
 
 
-def infonce(losses: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def infonce(
+    losses: Float[Tensor, "B n"], temperature: float
+) -> tuple[Float[Tensor, " B"], Float[Tensor, "B n"]]:
     """-log of the positive's share among exp(-loss / temperature) [B] (Eq. 2), and its derivative
     [B, 1 + m] by each loss.
 
@@ -169,7 +174,7 @@ def infonce(losses: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
     return torch.logsumexp(scores, dim=1) - scores[:, 0], derivative
 
 
-def information_bound(losses: Tensor, temperature: float) -> Tensor:
+def information_bound(losses: Float[Tensor, "B n"], temperature: float) -> Float[Tensor, ""]:
     """A lower bound on the mutual information of content and condition, log N - L_InfoNCE, nats;
     `losses` as for `infonce`.
     """

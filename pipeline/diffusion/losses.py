@@ -10,11 +10,13 @@ computed twice.
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from pipeline.diffusion.process import FLOOR, MaskAndReplace, Positions, posterior_kl
-from pipeline.runtime.cpu import linear, linear_gradients
+from pipeline.diffusion.closed_form import Rows, block_terms
+from pipeline.diffusion.process import MaskAndReplace
+from pipeline.runtime.products import products
 
 BLOCK = {
     "cpu": 1 << 20,
@@ -32,10 +34,10 @@ class Targets:
     there is no gradient either.
     """
 
-    tokens: Tensor  # [B, n, L] in 0..K-1
-    step_weight: Tensor
-    sample_weight: Tensor
-    limit: Tensor
+    tokens: Int[Tensor, "B n L"]  # in 0..K-1
+    step_weight: Float[Tensor, "B n"]
+    sample_weight: Float[Tensor, "B n"]
+    limit: Float[Tensor, " n"]
 
     def __post_init__(self) -> None:
         assert self.tokens.shape[:2] == self.step_weight.shape == self.sample_weight.shape, (
@@ -49,17 +51,17 @@ class HeadTerms:
     summed over L.
     """
 
-    total: Tensor  # sum of weight times term
-    step: Tensor  # KL of the posteriors at t; at t = 1 -log p(x_0 | x_1)
-    sample: Tensor  # -log p(x_0 = target | x_t)
+    total: Float[Tensor, ""]  # sum of weight times term
+    step: Float[Tensor, "B n"]  # KL of the posteriors at t; at t = 1 -log p(x_0 | x_1)
+    sample: Float[Tensor, "B n"]  # -log p(x_0 = target | x_t)
 
 
 def head_terms(
-    hidden: Tensor,
+    hidden: Float[Tensor, "B L D"],
     output: nn.Linear,
     process: MaskAndReplace,
-    x_t: Tensor,
-    t: Tensor,
+    x_t: Int[Tensor, "B L"],
+    t: Int[Tensor, " B"],
     targets: Targets,
     block: int | None = None,
 ) -> HeadTerms:
@@ -72,196 +74,97 @@ def head_terms(
     kind = hidden.device.type
     low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else output.weight.dtype
     per_block = block or BLOCK.get(kind, BLOCK["cuda"])
-    wants_grad = torch.is_grad_enabled() and (hidden.requires_grad or output.weight.requires_grad)
-    total, step, sample = _Head.apply(
-        hidden,
-        output.weight,
-        output.bias,
-        process,
-        x_t,
-        t,
-        targets,
-        low,
-        max(1, per_block // process.n_codes),
-        wants_grad,
+    job = _Job(
+        rows=_rows(process, x_t, t, targets, torch.promote_types(low, torch.float32)),
+        length=x_t.shape[1],
+        low=low,
+        at_once=max(1, per_block // process.n_codes),
+        wants_grad=torch.is_grad_enabled()
+        and (hidden.requires_grad or output.weight.requires_grad),
     )
-    return HeadTerms(total, step, sample)
+    return HeadTerms(*_Head.apply(hidden, output.weight, output.bias, job))
+
+
+def _rows(
+    process: MaskAndReplace, x_t: Tensor, t: Tensor, targets: Targets, dtype: torch.dtype
+) -> Rows:
+    """All that is known of the batch before its logits are, position by position."""
+    length = x_t.shape[1]
+    return Rows(
+        at=process.positions(x_t, t.clamp(min=2), dtype=dtype).flat(),
+        is_first=(t == 1).repeat_interleave(length)[:, None],
+        target=targets.tokens.transpose(1, 2).reshape(-1, targets.tokens.shape[1]),
+        step_weight=targets.step_weight.to(dtype).repeat_interleave(length, 0),
+        sample_weight=targets.sample_weight.to(dtype).repeat_interleave(length, 0),
+        limit=targets.limit.to(x_t.device, dtype),
+    )
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What `_Head` does to the hidden states, and how."""
+
+    rows: Rows
+    length: int  # L
+    low: torch.dtype  # of the matrix products
+    at_once: int  # rows in a block
+    wants_grad: bool
+
+
+@dataclass(frozen=True)
+class _Gradients:
+    """Where the gradients of hidden states and output layer gather, block by block."""
+
+    hidden: Tensor
+    weight: Tensor
+    bias: Tensor | None
+
+    @staticmethod
+    def zeros(hidden: Tensor, weight: Tensor, bias: Tensor | None, dtype) -> "_Gradients":
+        no_bias = None if bias is None else torch.zeros_like(bias, dtype=dtype)
+        return _Gradients(torch.empty_like(hidden), torch.zeros_like(weight, dtype=dtype), no_bias)
+
+    def add(self, here: slice, of_logits: Tensor, h: Tensor, weight: Tensor) -> None:
+        """The share of the rows `here`, whose logits are weight [K, D] times h [m, D]."""
+        self.hidden[here], of_weight = products.linear_gradients(of_logits.to(h), h, weight)
+        self.weight.add_(of_weight)
+        if self.bias is not None:
+            self.bias.add_(of_logits.sum(0))
 
 
 class _Head(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, hidden, weight, bias, process, x_t, t, targets, low, rows, wants_grad):
+    def forward(ctx, hidden, weight, bias, job):
         with torch.autocast(hidden.device.type, enabled=False):
-            exact = torch.promote_types(low, torch.float32)
-            flat, low_weight = hidden.reshape(-1, hidden.shape[-1]), weight.to(low)
-            low_bias = None if bias is None else bias.to(low)
-            batch = _Batch.make(process, x_t, t, targets, exact)
-            length, count = x_t.shape[1], targets.tokens.shape[1]
-            step, sample = (
-                torch.empty(len(flat), count, dtype=exact, device=flat.device) for _ in range(2)
-            )
-            grad_hidden = torch.empty_like(flat) if wants_grad else None
-            grad_weight = torch.zeros_like(weight, dtype=exact) if wants_grad else None
-            grad_bias = (
-                torch.zeros_like(bias, dtype=exact) if wants_grad and bias is not None else None
-            )
-            for start in range(0, len(flat), rows):
-                here = slice(start, start + rows)
-                h = flat[here].to(low)
-                logits = linear(h, low_weight, low_bias).to(exact)
-                step[here], sample[here], grad = block_terms(logits, batch[here], wants_grad)
-                if wants_grad:
-                    grad_hidden[here], of_weight = linear_gradients(grad.to(low), h, low_weight)
-                    grad_weight += of_weight
-                    if grad_bias is not None:
-                        grad_bias += grad.sum(0)
-            total = (batch.step_weight * step).sum() + (batch.sample_weight * sample).sum()
-            step, sample = (term.reshape(-1, length, count).sum(1) for term in (step, sample))
+            rows, flat = job.rows, hidden.reshape(-1, hidden.shape[-1])
+            exact, low_weight = rows.limit.dtype, weight.to(job.low)
+            low_bias = None if bias is None else bias.to(job.low)
+            step = torch.empty(len(flat), len(rows.limit), dtype=exact, device=flat.device)
+            sample = torch.empty_like(step)
+            gradients = _Gradients.zeros(flat, weight, bias, exact) if job.wants_grad else None
+            for start in range(0, len(flat), job.at_once):
+                here = slice(start, start + job.at_once)
+                h = flat[here].to(job.low)
+                logits = products.linear(h, low_weight, low_bias).to(exact)
+                step[here], sample[here], grad = block_terms(logits, rows[here], job.wants_grad)
+                if gradients is not None and grad is not None:
+                    gradients.add(here, grad, h, low_weight)
+            total = (rows.step_weight * step).sum() + (rows.sample_weight * sample).sum()
+            step, sample = (term.unflatten(0, (-1, job.length)).sum(1) for term in (step, sample))
         ctx.mark_non_differentiable(step, sample)
-        if wants_grad:
+        if gradients is not None:
             ctx.save_for_backward(
-                grad_hidden.view_as(hidden),
-                grad_weight.to(weight.dtype),
-                None if bias is None else grad_bias.to(bias.dtype),
+                gradients.hidden.view_as(hidden),
+                gradients.weight.to(weight.dtype),
+                None if bias is None or gradients.bias is None else gradients.bias.to(bias.dtype),
             )
         return total, step, sample
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, upstream, *_):
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
+        upstream = grad_outputs[0]
         grads = [
             None if grad is None else grad * upstream.to(grad.dtype) for grad in ctx.saved_tensors
         ]
-        return *grads, *(None,) * 7
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Everything about the rows of a batch except their logits; [M] or [M, n], M = B L."""
-
-    at: Positions  # the constants of step max(t, 2): at t = 1 the cross-entropy stands in
-    is_first: Tensor
-    target: Tensor
-    step_weight: Tensor
-    sample_weight: Tensor
-    limit: Tensor
-
-    @staticmethod
-    def make(
-        process: MaskAndReplace, x_t: Tensor, t: Tensor, targets: Targets, dtype: torch.dtype
-    ) -> "_Batch":
-        length = x_t.shape[1]
-        return _Batch(
-            at=process.positions(x_t, t.clamp(min=2), dtype=dtype).flat(),
-            is_first=(t == 1).repeat_interleave(length)[:, None],
-            target=targets.tokens.transpose(1, 2).reshape(-1, targets.tokens.shape[1]),
-            step_weight=targets.step_weight.to(dtype).repeat_interleave(length, 0),
-            sample_weight=targets.sample_weight.to(dtype).repeat_interleave(length, 0),
-            limit=targets.limit.to(x_t.device, dtype),
-        )
-
-    def __getitem__(self, index: slice) -> "_Batch":
-        parts = (self.at, self.is_first, self.target, self.step_weight, self.sample_weight)
-        return _Batch(*(part[index] for part in parts), self.limit)
-
-
-def block_terms(
-    logits: Tensor, batch: _Batch, wants_grad: bool
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Step and sample terms [m, n] of a block of logits [m, K], and the gradient of their weighted
-    sum; `logits` is used up.
-    """
-    at, target, n_codes = batch.at[:, None], batch.target, logits.shape[1]
-    target_logit = logits.gather(1, target)
-    top = logits.amax(1, keepdim=True)
-    mass = logits.sub_(top).exp_()
-
-    # The mass of all codes but x_t's is summed, not subtracted: 1 - p_i keeps its precision when
-    # p_i is nearly one.
-    of_code = mass.gather(1, at.code)
-    others = mass.scatter_(1, at.code, 0.0).sum(1, keepdim=True)
-    mass.scatter_(1, at.code, of_code)
-    total = others + of_code
-    p_code, p_others = at.split(of_code, others)
-    is_code = (target == at.code) & ~at.is_mask
-    cost = torch.where(is_code, torch.log1p(others / of_code), total.log() + top - target_logit)
-    p_target = (-cost).exp()
-
-    background = at.blur * (p_others + p_code * at.odds)
-    density = torch.addcmul(background, mass, at.keep / total)  # keep p_j + blur S
-    log_sum = density.log().sum(1, keepdim=True)
-    divergence = posterior_kl(at, n_codes, target, p_code, p_others, p_target, log_sum)
-
-    sample_limit = batch.limit.clamp(max=-FLOOR)
-    sample = torch.minimum(cost, sample_limit)
-    step = torch.where(batch.is_first, sample, torch.minimum(divergence, batch.limit))
-    if not wants_grad:
-        return step, sample, None
-    live = cost < sample_limit
-    step_weight = (batch.step_weight * (divergence < batch.limit)).masked_fill(batch.is_first, 0.0)
-    sample_weight = batch.sample_weight * live + (batch.step_weight * live).masked_fill(
-        ~batch.is_first, 0.0
-    )
-    weights = step_weight, sample_weight
-    grad = _gradient(
-        mass, density, background, total, at, is_code, target, p_code, p_others, p_target, *weights
-    )
-    return step, sample, grad
-
-
-def _gradient(
-    mass,
-    density,
-    background,
-    total,
-    at,
-    is_code,
-    target,
-    p_code,
-    p_others,
-    p_target,
-    step_weight,
-    sample_weight,
-):
-    """The gradient with respect to the logits, in `mass`: p_k (g_k - sum_j g_j p_j) with g the
-    gradient with respect to p.
-
-    1 / bbar, about a million times K, never appears: it was cancelled in `scale`, `own` and `rest`.
-    """
-    n_codes = mass.shape[1]
-    inverse = density.reciprocal_()
-    crowd = inverse.sum(1, keepdim=True) - (1 / (at.keep * p_code + background)).masked_fill(
-        at.is_mask, 0.0
-    )
-    n_crowd = n_codes - 1 + at.is_mask.to(mass)
-
-    def over_targets(value: Tensor) -> Tensor:
-        return value.sum(1, keepdim=True)
-
-    # g_j = -shared keep / (keep p_j + blur S), for a target one more such share, for x_t's code
-    # what S and p_i bring.
-    shared = over_targets(step_weight * at.scale * at.blur * torch.where(is_code, at.odds, 1.0))
-    pull = (step_weight * at.scale * at.keep / (at.keep * p_target + background)).masked_fill(
-        is_code, 0.0
-    )
-    rise = at.own + at.rest * at.odds - at.rest
-    kept = over_targets(step_weight * (at.rest + is_code * rise))
-    unmoved = (at.own * p_code + at.rest * (p_others + p_code * at.odds)).masked_fill(
-        at.is_mask, 1.0
-    )
-    g_code = (1 - at.odds) * at.blur * (shared * crowd + over_targets(pull)) - kept * rise / unmoved
-    g_code = g_code.masked_fill(at.is_mask, 0.0)
-    g_others = -shared * (n_crowd - background * crowd) - over_targets(
-        pull * at.keep * p_target
-    )  # sum over j != i of p_j g_j
-
-    level = over_targets(sample_weight) - p_code * g_code - g_others
-    grad = torch.addcmul(level / total, inverse, -shared * at.keep / total, out=density).mul_(mass)
-    toward_code = p_code * (g_code * p_others - g_others)
-    toward_code = toward_code + over_targets(
-        sample_weight * torch.where(is_code, -p_others, p_code)
-    )
-    grad.scatter_(1, at.code, torch.where(at.is_mask, grad.gather(1, at.code), toward_code))
-    return grad.scatter_add_(
-        1, target, -(pull * at.keep * p_target + sample_weight).masked_fill(is_code, 0.0)
-    )
+        return *grads, None

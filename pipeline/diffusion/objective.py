@@ -10,6 +10,7 @@ from typing import Literal
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -17,16 +18,15 @@ from pipeline.diffusion.contrast import (
     Contrast,
     Direction,
     Term,
+    adaptive_weight,
     choose_negatives,
-    difference,
-    direction_weight,
-    infonce,
     information_bound,
     parse_setting,
 )
-from pipeline.diffusion.predictions import Condition, Network, noise
+from pipeline.diffusion.predictions import Condition, Network, Predictions, noise
 from pipeline.diffusion.process import MaskAndReplace, uniform
 from pipeline.diffusion.steps import ImportanceSteps, UniformSteps
+from pipeline.diffusion.weights import Compared, Weights, contrast_weights, likelihood_weights
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Section
 
@@ -55,10 +55,11 @@ class LossTerms:
     total.
     """
 
-    total: Tensor  # to descend
-    main: Tensor  # nats a token: the variational bound, summed over t
-    auxiliary: Tensor  # weighted
-    contrast: Tensor  # weighted and signed: negative when negatives are pushed away; 0 without any
+    total: Float[Tensor, ""]  # to descend
+    main: Float[Tensor, ""]  # nats a token: the variational bound, summed over t
+    auxiliary: Float[Tensor, ""]  # weighted
+    # weighted and signed: negative when negatives are pushed away; 0 without any
+    contrast: Float[Tensor, ""]
     negative: dict[
         str, Tensor
     ]  # setting -> mean cost of a negative's token, nats, unweighted; empty without any
@@ -99,7 +100,7 @@ class Objective(nn.Module):
     def forward(
         self,
         network: Network,
-        x_0: Tensor,
+        x_0: Int[Tensor, "B L"],
         inputs: dict[str, Tensor],
         generator: torch.Generator,
         negatives: dict[str, Tensor] | None = None,
@@ -118,78 +119,48 @@ class Objective(nn.Module):
         t, p_t = (value.to(x_0.device) for value in self.steps.draw(len(x_0), generator))
         share = 1 / (p_t * x_0.numel())
         condition, present = self._condition(network, inputs, generator, x_0)
-        x_t = self.process.q_sample(
-            x_0, t, generator
-        )  # before any negative is drawn: settings can be compared pairwise
+        # x_t before any negative is drawn: settings can be compared pairwise
+        x_t = self.process.q_sample(x_0, t, generator)
         chosen = self._choose(negatives or {}, generator)
-        noised = noise(
-            self.process,
-            x_0,
-            x_t,
-            t,
-            chosen,
-            bool(chosen) and self.contrast.chains == "parallel",
-            generator,
-        )
+        parallel = self.contrast is not None and self.contrast.chains == "parallel"
+        noised = noise(self.process, x_0, x_t, t, chosen, parallel, generator)
         predictions = noised.predict(network, condition)
-        known, ratios = self._ratios(network, condition, predictions, chosen, estimate_bound)
+        compared = self._compare(network, condition, predictions, estimate_bound)
 
-        pulls, offset = (
-            {name: share.new_zeros(len(x_0), noised.n_columns) for name in ("step", "sample")},
-            share.new_zeros(()),
-        )
-        for term, tokens in chosen.items():
-            weight = self._lambda(term, t) * share * present
-            if self.contrast.form == "infonce":
-                value, slope = infonce(ratios[term], self.contrast.temperature)
-                offset += (weight * (value - (slope * known[term]).sum(1))).sum()
-            else:
-                slope = difference(
-                    self.contrast, negatives[term.kind].shape[1], tokens.shape[1]
-                ).to(x_0.device)[None]
-            pulls[term.loss][:, 0] += weight * slope[:, 0]
-            pulls[term.loss][:, noised.columns[term]] = weight[:, None] * slope[:, 1:]
+        likelihood = likelihood_weights(share, self._auxiliary(share, t), noised.n_columns)
+        contrast = Weights.zeros(share, noised.n_columns)
+        if chosen and negatives:
+            n_stored = {kind: tokens.shape[1] for kind, tokens in negatives.items()}
+            contrast = contrast_weights(
+                self._contrast, noised, share * present, self.process.n_steps, n_stored, compared
+            )
+        step, sample = likelihood.step + contrast.step, likelihood.sample + contrast.sample
+        costs = predictions.losses(network.output, self.process, step, sample, self._cap)
 
-        likelihood = {name: torch.zeros_like(pull) for name, pull in pulls.items()}
-        likelihood["step"][:, 0] = share
-        likelihood["sample"][:, 0] = (
-            self.loss.auxiliary_weight * share * self._direction(self.loss.auxiliary_direction, t)
-        )
-        costs = predictions.losses(
-            network.output,
-            self.process,
-            likelihood["step"] + pulls["step"],
-            likelihood["sample"] + pulls["sample"],
-            self._cap,
-        )
-        main, auxiliary = (
-            (likelihood["step"] * costs.step).sum(),
-            (likelihood["sample"] * costs.sample).sum(),
-        )
-        contrast = (
-            (pulls["step"] * costs.step).sum() + (pulls["sample"] * costs.sample).sum() + offset
-        )
-        self._watch(main + auxiliary, contrast)
+        main, auxiliary = likelihood.by_loss(costs)
+        pushed = contrast.value(costs)
+        self._watch(main + auxiliary, pushed)
         if self.training:
             self.steps.update(t, costs.step[:, 0])
         return LossTerms(
-            total=costs.total + offset.to(costs.total),
+            total=costs.total + contrast.offset.to(costs.total),
             main=main,
             auxiliary=auxiliary,
-            contrast=contrast,
+            contrast=pushed,
             negative={
                 term.name: noised.of(term, costs)[:, 1:].mean() / x_0.shape[1] for term in chosen
             },
-            bound={
-                term.name: self._bound(ratios[term][present])
-                for term in chosen
-                if estimate_bound and bool(present.any())
-            },
+            bound=self._bounds(compared, present) if estimate_bound else {},
         )
 
     @property
+    def _contrast(self) -> Contrast:
+        assert self.contrast is not None, "a setting with terms has a contrast section"
+        return self.contrast
+
+    @property
     def _cap(self) -> float | None:
-        return self.contrast.cap if self.terms else None
+        return self._contrast.cap if self.terms else None
 
     def _condition(self, network: Network, inputs, generator, x_0) -> tuple[Condition, Tensor]:
         """The encoded condition, and which rows [B] have kept it."""
@@ -206,7 +177,7 @@ class Objective(nn.Module):
         """This step's negatives [B, m, L]; none when `contrastive_steps` says to do without."""
         if not self.terms:
             return {}
-        applied = self.contrast.contrastive_steps
+        applied = self._contrast.contrastive_steps
         if (
             self.training
             and applied
@@ -214,42 +185,51 @@ class Objective(nn.Module):
         ):
             return {}
         return {
-            term: choose_negatives(term, negatives, self.contrast.negatives_per_step, generator)
+            term: choose_negatives(term, negatives, self._contrast.negatives_per_step, generator)
             for term in self.terms
         }
 
-    def _ratios(
-        self, network, condition, predictions, chosen, estimate_bound
-    ) -> tuple[dict[Term, Tensor], dict[Term, Tensor]]:
-        """The losses [B, 1 + m] of each term, and the same relative to the null condition: -log p(z
-        | c) / p(z); no gradient.
+    def _auxiliary(self, share: Tensor, t: Tensor) -> Tensor:
+        """The weight [B] of the auxiliary loss."""
+        adaptive = adaptive_weight(self.loss.auxiliary_direction, t, self.process.n_steps)
+        return self.loss.auxiliary_weight * share * adaptive
 
-        Empty when nothing asks for them. A null that is never trained says nothing of p(z), so it
-        is left out.
+    def _compare(
+        self,
+        network: Network,
+        condition: Condition,
+        predictions: Predictions,
+        estimate_bound: bool,
+    ) -> Compared:
+        """What InfoNCE and its bound compare, where they are asked for.
+
+        A null that is never trained says nothing of p(z), so it is left out.
         """
-        if not chosen or (self.contrast.form == "difference" and not estimate_bound):
-            return {}, {}
         noised = predictions.noised
+        if not noised.columns or (self._contrast.form == "difference" and not estimate_bound):
+            return Compared({}, {})
         costs = predictions.costs(network.output, self.process, self._cap)
-        known = {term: noised.of(term, costs) for term in chosen}
+        known = {term: noised.of(term, costs) for term in noised.columns}
         if self.loss.null_probability == 0:
-            return known, known
+            return Compared(known, known)
         with torch.no_grad():
             everywhere = torch.ones(len(noised.t), dtype=torch.bool, device=noised.t.device)
             null = noised.predict(network, condition.null(everywhere)).costs(
                 network.output, self.process, self._cap
             )
-        return known, {term: known[term] - noised.of(term, null) for term in chosen}
+        return Compared(known, {term: known[term] - noised.of(term, null) for term in known})
 
-    def _bound(self, ratios: Tensor) -> Tensor:
-        return information_bound(ratios, self.contrast.temperature)
-
-    def _direction(self, direction: Direction, t: Tensor) -> Tensor:
-        return direction_weight(direction, t, self.process.n_steps)
-
-    def _lambda(self, term: Term, t: Tensor) -> Tensor:
-        weight = self.contrast.intra_weight if term.kind == "intra" else self.contrast.inter_weight
-        return weight * self._direction(self.contrast.direction, t)
+    def _bounds(self, compared: Compared, present: Tensor) -> dict[str, Tensor]:
+        """The bound of each contrast over the samples that kept their condition; empty when none
+        did.
+        """
+        if not bool(present.any()):
+            return {}
+        return {
+            term.name: information_bound(compared.ratios[term][present], self._contrast.temperature)
+            for term in self.terms
+            if term in compared.ratios
+        }
 
     def _watch(self, likelihood: Tensor, contrast: Tensor) -> None:
         """Stops a run that cannot go on: a loss that is not a number, or negatives that outweigh
@@ -269,8 +249,8 @@ class Objective(nn.Module):
         if (
             not self.training
             or not self.terms
-            or self.contrast.form == "infonce"
-            or self.contrast.cap is not None
+            or self._contrast.form == "infonce"
+            or self._contrast.cap is not None
         ):
             return
         self.balance.mul_(MEMORY).add_(parts.to(self.balance), alpha=1 - MEMORY)

@@ -5,6 +5,7 @@ or along a Halton path.
 from functools import lru_cache
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -38,7 +39,9 @@ def _van_der_corput(number: int, base: int) -> float:
     return value
 
 
-def first(preference: Tensor, candidates: Tensor, count: Tensor) -> Tensor:
+def first(
+    preference: Float[Tensor, "B L"], candidates: Bool[Tensor, "B L"], count: Int[Tensor, " B"]
+) -> Bool[Tensor, "B L"]:
     """Bool [B, L]: in each row the `count` [B] candidates [B, L] of highest preference [B, L]."""
     ranked = preference.masked_fill(~candidates, -torch.inf).argsort(
         dim=1, descending=True, stable=True

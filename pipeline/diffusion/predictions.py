@@ -3,9 +3,10 @@ judged by.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipeline.diffusion.contrast import Term
@@ -13,19 +14,26 @@ from pipeline.diffusion.losses import HeadTerms, Targets, head_terms
 from pipeline.diffusion.process import MaskAndReplace
 
 
+@runtime_checkable
 class Condition(Protocol):
     """An encoded condition, one row a sample."""
 
-    def repeat(self, n: int) -> Self:
+    def __len__(self) -> int: ...
+
+    def repeat(self, n: int) -> "Condition":
         """Each row n times, the copies side by side."""
+        ...
 
-    def rows(self, index: Tensor) -> Self:
+    def rows(self, index: Tensor) -> "Condition":
         """The rows of the given numbers [n]."""
+        ...
 
-    def null(self, mask: Tensor) -> Self:
+    def null(self, mask: Tensor) -> "Condition":
         """The rows where mask [B] is true replaced by the learned null."""
+        ...
 
 
+@runtime_checkable
 class Network(Protocol):
     """What losses and sampler need of a network; logits are output(features) [B, L, K]."""
 
@@ -33,9 +41,11 @@ class Network(Protocol):
 
     def encode(self, inputs: dict[str, Tensor]) -> Condition:
         """The condition of a batch, with gradients."""
+        ...
 
     def prepare(self, condition: Condition) -> Condition:
         """The same condition with all that does not depend on x_t computed."""
+        ...
 
     def features(
         self, x_t: Tensor, t: Tensor, condition: Condition, at: Tensor | None = None
@@ -43,6 +53,7 @@ class Network(Protocol):
         """Hidden states [B, L, D] at x_t [B, L] in 0..K (K = mask), t [B] in 1..T; [B, m, D] for
         positions `at` [B, m].
         """
+        ...
 
 
 @dataclass(frozen=True)
@@ -53,11 +64,11 @@ class Noised:
     All losses of a sample stand in columns: the positive in column 0, then every negative.
     """
 
-    t: Tensor  # [B]
-    x_t: Tensor  # [B, L]
-    shared: Tensor  # [B, 1 + n, L]: x_0, then negatives
-    chains_0: Tensor  # [B, c, L]: negatives with a chain of their own
-    chains_t: Tensor  # [B, c, L]: and where it has come to at t
+    t: Int[Tensor, " B"]
+    x_t: Int[Tensor, "B L"]
+    shared: Int[Tensor, "B n L"]  # x_0, then negatives
+    chains_0: Int[Tensor, "B c L"]  # negatives with a chain of their own
+    chains_t: Int[Tensor, "B c L"]  # and where it has come to at t
     columns: dict[Term, slice]
 
     @property
@@ -86,9 +97,9 @@ class Noised:
 
 def noise(
     process: MaskAndReplace,
-    x_0: Tensor,
-    x_t: Tensor,
-    t: Tensor,
+    x_0: Int[Tensor, "B L"],
+    x_t: Int[Tensor, "B L"],
+    t: Int[Tensor, " B"],
     negatives: dict[Term, Tensor],
     parallel: bool,
     generator: torch.Generator,
@@ -120,15 +131,15 @@ class Predictions:
     """
 
     noised: Noised
-    hidden: Tensor
-    hidden_chains: Tensor | None
+    hidden: Float[Tensor, "B L D"]
+    hidden_chains: Float[Tensor, "Bc L D"] | None
 
     def losses(
         self,
         output: nn.Linear,
         process: MaskAndReplace,
-        step: Tensor,
-        sample: Tensor,
+        step: Float[Tensor, "B columns"],
+        sample: Float[Tensor, "B columns"],
         cap: float | None,
     ) -> HeadTerms:
         """The losses [B, columns] in nats, and their differentiable sum under the weights `step`

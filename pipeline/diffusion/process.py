@@ -5,6 +5,7 @@
 from dataclasses import dataclass, fields
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pipeline.diffusion.schedule import Jump, Schedule, jump, linear_schedule
@@ -48,6 +49,14 @@ class Positions:
             self.is_mask, 1.0
         )
 
+    def spread(self, p_code: Tensor, p_others: Tensor) -> Tensor:
+        """S = 1 - (1 - odds) p_i, of p_i and 1 - p_i."""
+        return p_others + p_code * self.odds
+
+    def unmoved(self, p_code: Tensor, spread: Tensor) -> Tensor:
+        """The probability own p_i + rest S that a placed code i is kept; 0 at a mask."""
+        return self.own * p_code + self.rest * spread
+
 
 class MaskAndReplace:
     """Diffusion over `n_codes` codes and a mask (number `n_codes`) in `n_steps` steps; t runs from
@@ -73,12 +82,16 @@ class MaskAndReplace:
             self._placed[device] = self.schedule.to(device)
         return self._placed[device]
 
-    def jump(self, t: Tensor, s: Tensor | None = None) -> Jump:
+    def jump(self, t: Int[Tensor, " B"], s: Int[Tensor, " B"] | None = None) -> Jump:
         """The constants for going from t [B] back to s [B] (t - 1 unless given)."""
         return jump(self.schedule_on(t.device), self.n_codes, t, t - 1 if s is None else s)
 
     def positions(
-        self, x_t: Tensor, t: Tensor, s: Tensor | None = None, dtype=torch.float32
+        self,
+        x_t: Int[Tensor, "B L"],
+        t: Int[Tensor, " B"],
+        s: Int[Tensor, " B"] | None = None,
+        dtype=torch.float32,
     ) -> Positions:
         """The posterior's constants at every position of x_t [B, L]."""
         constants, is_mask = self.jump(t, s), x_t == self.n_codes
@@ -97,7 +110,9 @@ class MaskAndReplace:
             scale=torch.where(is_mask, spread(constants.scale_mask), spread(constants.scale_code)),
         )
 
-    def q_sample(self, x_0: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
+    def q_sample(
+        self, x_0: Int[Tensor, "B L"], t: Int[Tensor, " B"], generator: torch.Generator
+    ) -> Int[Tensor, "B L"]:
         """x_t [B, L] drawn from q(x_t | x_0): masked, replaced by a uniform code, or kept; t [B]
         may hold zeros.
         """
@@ -109,8 +124,12 @@ class MaskAndReplace:
         return torch.where(fate < mask, self.n_codes, x_t)
 
     def posterior(
-        self, log_p_x0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None
-    ) -> Tensor:
+        self,
+        log_p_x0: Float[Tensor, "B K L"],
+        x_t: Int[Tensor, "B L"],
+        t: Int[Tensor, " B"],
+        s: Int[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B K+1 L"]:
         """Log p(x_s | x_t) [B, K + 1, L] under the predicted x_0, s = t - 1 unless given; last row
         = mask, floored at -70.
 
@@ -122,10 +141,10 @@ class MaskAndReplace:
         others = mass.scatter(1, code, 0.0).sum(1)
         of_code = mass.gather(1, code)[:, 0]
         p_code, p_others = at.split(of_code, others)
-        spread = p_others + p_code * at.odds
+        spread = at.spread(p_code, p_others)
         p = mass / (others + of_code)[:, None]
         codes = at.scale[:, None] * (at.keep[:, None] * p + (at.blur * spread)[:, None])
-        unmoved = (at.own * p_code + at.rest * spread)[:, None]
+        unmoved = at.unmoved(p_code, spread)[:, None]
         codes = torch.where(at.is_mask[:, None], codes, codes.scatter(1, code, unmoved))
         stay = self.jump(t, s).stay.to(codes)[:, None] * at.is_mask
         return (
@@ -136,13 +155,23 @@ class MaskAndReplace:
         )
 
     def true_posterior(
-        self, x_0: Tensor, x_t: Tensor, t: Tensor, s: Tensor | None = None
-    ) -> Tensor:
+        self,
+        x_0: Int[Tensor, "B L"],
+        x_t: Int[Tensor, "B L"],
+        t: Int[Tensor, " B"],
+        s: Int[Tensor, " B"] | None = None,
+    ) -> Float[Tensor, "B K1 L"]:
         """Log q(x_s | x_t, x_0) [B, K + 1, L], floored at -70."""
         certain = torch.full((len(x_0), self.n_codes, x_0.shape[1]), -torch.inf, device=x_0.device)
         return self.posterior(certain.scatter(1, x_0[:, None], 0.0), x_t, t, s)
 
-    def kl(self, x_0: Tensor, log_p_x0: Tensor, x_t: Tensor, t: Tensor) -> Tensor:
+    def kl(
+        self,
+        x_0: Int[Tensor, "B L"],
+        log_p_x0: Float[Tensor, "B K L"],
+        x_t: Int[Tensor, "B L"],
+        t: Int[Tensor, " B"],
+    ) -> Float[Tensor, "B L"]:
         """KL of the posterior under the true x_0 from that under the predicted one, nats [B, L]; at
         t = 1 -log p(x_0 | x_1).
 
@@ -153,53 +182,71 @@ class MaskAndReplace:
         p, code = log_p_x0.exp(), at.code[:, None]
         p_code, p_others = at.split(p.gather(1, code)[:, 0], p.scatter(1, code, 0.0).sum(1))
         log_p_target = log_p_x0.gather(1, x_0[:, None])[:, 0]
-        background = at.blur * (p_others + p_code * at.odds)
+        background = at.blur * at.spread(p_code, p_others)
         log_sum = (at.keep[:, None] * p + background[:, None]).log().sum(1)
-        divergence = posterior_kl(
-            at, self.n_codes, x_0, p_code, p_others, log_p_target.exp(), log_sum
-        )
+        summary = Summary(self.n_codes, p_code, p_others, log_p_target.exp(), log_sum)
+        divergence = posterior_kl(at, x_0, summary)
         return torch.where(t[:, None] == 1, -log_p_target.clamp(min=FLOOR), divergence)
 
 
-def posterior_kl(
-    at: Positions,
-    n_codes: int,
-    target: Tensor,
-    p_code: Tensor,
-    p_others: Tensor,
-    p_target: Tensor,
-    log_sum: Tensor,
-) -> Tensor:
+@dataclass(frozen=True)
+class Summary:
+    """All that the divergence of two posteriors reads of a predicted distribution p over the codes.
+
+    Of the K codes only x_t's own, i, and the target k differ from the crowd (docs/method.md,
+    section 4), so two gathers and one sum that all targets share stand for the whole distribution.
+    """
+
+    n_codes: int
+    code: Tensor  # p_i; 0 at a mask
+    others: Tensor  # 1 - p_i, summed rather than subtracted
+    target: Tensor  # p_k
+    log_sum: Tensor  # sum_j log(keep p_j + blur S) over all codes
+
+
+def posterior_kl(at: Positions, target: Int[Tensor, "*N"], p: Summary) -> Float[Tensor, "*N"]:
     """KL(q(x_s | x_t, x_0 = target) || p(x_s | x_t)) in nats, in closed form; any shape, s > 0.
 
-    The mask row is the same on both sides. Of the K codes only x_t's and the target differ from the
-    crowd, so all that is needed of p is its value at those two and log_sum = sum_j log(keep p_j +
-    blur S) over all codes.
+    The mask row is the same on both sides. Derived in docs/method.md, section 4.
     """
-    spread = p_others + p_code * at.odds
+    spread = at.spread(p.code, p.others)
     background = at.blur * spread
-    log_crowd = log_sum - (at.keep * p_code + background).log().masked_fill(at.is_mask, 0.0)
-    is_code = (target == at.code) & ~at.is_mask
+    log_code = (at.keep * p.code + background).log()
+    log_target = (at.keep * p.target + background).log()
+    log_crowd = p.log_sum - log_code.masked_fill(at.is_mask, 0.0)  # the sum over all codes but x_t
+    log_kept, log_left = _log_unmoved_ratios(at, p, spread)
 
-    surely = at.own + at.rest * at.odds  # probability of x_t's code when it is the target
-    unmoved = (at.own * p_code + at.rest * spread).masked_fill(at.is_mask, 1.0)
-    drop = (p_others * (surely - at.rest) / surely.masked_fill(at.is_mask, 1.0)).clamp(max=0.75)
-    log_kept = torch.where(
-        p_code > 0.5, -torch.log1p(-drop), surely.masked_fill(at.is_mask, 1.0).log() - unmoved.log()
-    )
-    log_left = at.rest.masked_fill(at.is_mask, 1.0).log() - unmoved.log()
+    # the target is x_t: it stays, or moves to one of K - 1 codes that are all alike
+    weight = at.scale * at.blur
+    if_moved = (p.n_codes - 1) * (at.blur * at.odds).log() - log_crowd
+    same = _surely(at) * log_kept + weight * at.odds * if_moved
 
-    log_blur, weight = at.blur.log(), at.scale * at.blur
-    same = surely * log_kept + weight * at.odds * (
-        (n_codes - 1) * (at.blur * at.odds).log() - log_crowd
-    )
-    log_target = (at.keep * p_target + background).log()
+    # the target is another code: x_t stays, moves to the target, or to one of the others
     to_target = at.scale * (at.keep + at.blur) * ((at.keep + at.blur).log() - log_target)
-    n_crowd = n_codes - 2 + at.is_mask.to(log_sum)
-    other = (
-        at.rest * log_left + to_target + weight * (n_crowd * log_blur - (log_crowd - log_target))
-    )
-    return torch.where(is_code, same, other)
+    n_crowd = p.n_codes - 2 + at.is_mask.to(p.log_sum)
+    to_crowd = weight * (n_crowd * at.blur.log() - (log_crowd - log_target))
+    other = at.rest * log_left + to_target + to_crowd
+    return torch.where((target == at.code) & ~at.is_mask, same, other)
+
+
+def _surely(at: Positions) -> Tensor:
+    """The probability that x_t's code is kept when it is the target: `unmoved` at p_i = 1."""
+    return at.own + at.rest * at.odds
+
+
+def _log_unmoved_ratios(at: Positions, p: Summary, spread: Tensor) -> tuple[Tensor, Tensor]:
+    """The logarithms of how much likelier x_t's code is kept under the target than under p: when it
+    is the target, and when another code is; 0 at a mask.
+
+    Where p_i is nearly one, the first ratio is nearly one as well: there it is computed from how
+    far it falls short.
+    """
+    surely = _surely(at)
+    surely_or_one = surely.masked_fill(at.is_mask, 1.0)
+    log_unmoved = at.unmoved(p.code, spread).masked_fill(at.is_mask, 1.0).log()
+    drop = (p.others * (surely - at.rest) / surely_or_one).clamp(max=0.75)
+    log_kept = torch.where(p.code > 0.5, -torch.log1p(-drop), surely_or_one.log() - log_unmoved)
+    return log_kept, at.rest.masked_fill(at.is_mask, 1.0).log() - log_unmoved
 
 
 def uniform(shape, generator: torch.Generator, device) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Bool, Int
 from pydantic import Field
 from torch import Tensor
 
@@ -47,10 +48,10 @@ def sample(
     length: int,
     config: Sampling,
     generators: Sequence[torch.Generator],
-    known: tuple[Tensor, Tensor] | None = None,
+    known: tuple[Int[Tensor, "B L"], Bool[Tensor, "..."]] | None = None,
     grid: tuple[int, int] | None = None,
     on_step: Callable[[int], None] | None = None,
-) -> Tensor:
+) -> Int[Tensor, "B {length}"]:
     """Tokens [B, L] in 0..K-1 given the condition of B rows, one generator a row: a row's noise is
     its own, whatever its batch.
 

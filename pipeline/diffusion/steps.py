@@ -4,6 +4,7 @@ after improved DDPM).
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipeline.runtime.seeds import rows_drawn
@@ -19,7 +20,9 @@ class UniformSteps(nn.Module):
         super().__init__()
         self.n_steps = n_steps
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, count: int, generator: torch.Generator
+    ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
         """Steps t [count] and the probabilities [count] (float64) with which they were drawn, on
         the generator's device.
         """
@@ -29,7 +32,7 @@ class UniformSteps(nn.Module):
         )
         return t, torch.full_like(t, 1 / self.n_steps, dtype=torch.float64)
 
-    def update(self, t: Tensor, loss: Tensor) -> None:
+    def update(self, t: Int[Tensor, " B"], loss: Float[Tensor, " B"]) -> None:
         """Nothing to learn from the losses."""
 
 
@@ -49,7 +52,7 @@ class ImportanceSteps(nn.Module):
         self.register_buffer("history", torch.zeros(n_steps, dtype=torch.float64))
         self.register_buffer("count", torch.zeros(n_steps, dtype=torch.float64))
 
-    def probabilities(self) -> Tensor:
+    def probabilities(self) -> Float[Tensor, " T"]:
         """The probability of each t, float64 [n_steps]; t = 1 takes the weight of t = 2."""
         if not bool((self.count > WARM_UP).all()):
             return torch.full_like(self.history, 1 / self.n_steps)
@@ -57,7 +60,9 @@ class ImportanceSteps(nn.Module):
         weight[0] = weight[1]
         return weight / weight.sum()
 
-    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, count: int, generator: torch.Generator
+    ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
         """Steps t [count] and the probabilities [count] (float64) with which they were drawn, on
         the generator's device.
         """
@@ -70,7 +75,7 @@ class ImportanceSteps(nn.Module):
         return index + 1, p[index]
 
     @torch.no_grad()
-    def update(self, t: Tensor, loss: Tensor) -> None:
+    def update(self, t: Int[Tensor, " B"], loss: Float[Tensor, " B"]) -> None:
         """Takes in the losses [B] at steps t [B], from all ranks, into an average that forgets a
         tenth with each.
         """

@@ -3,13 +3,14 @@ sorting.
 """
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 PROPOSALS = 3  # draws tried before sorting; each is accepted with probability about r or more
 N_NOISE = PROPOSALS + 1  # uniform numbers used up for each position
 
 
-def kept(p: Tensor, r: float) -> Tensor:
+def kept(p: Float[Tensor, "*M K"], r: float) -> Bool[Tensor, "*M K"]:
     """Which entries of p [..., K] (summing to one) remain: those with less than r of the mass
     ranked strictly before them.
     """
@@ -19,7 +20,7 @@ def kept(p: Tensor, r: float) -> Tensor:
     return torch.zeros_like(p, dtype=torch.bool).scatter(-1, order, before < r)
 
 
-def truncate(p: Tensor, r: float) -> Tensor:
+def truncate(p: Float[Tensor, "*M K"], r: float) -> Float[Tensor, "*M K"]:
     """P [..., K] with all but the kept entries at zero, summing to one again; r >= 1 keeps
     everything.
     """
@@ -29,7 +30,7 @@ def truncate(p: Tensor, r: float) -> Tensor:
     return p / p.sum(-1, keepdim=True)
 
 
-def draw(p: Tensor, noise: Tensor) -> Tensor:
+def draw(p: Float[Tensor, "M K"], noise: Float[Tensor, " M"]) -> Int[Tensor, " M"]:
     """One entry [M] of each row of p [M, K], which need not sum to one, in proportion to it; noise
     [M] in [0, 1).
     """
@@ -47,14 +48,16 @@ def _locate(cumulative: Tensor, noise: Tensor) -> Tensor:
     )
 
 
-def above(p: Tensor, entry: Tensor) -> Tensor:
+def above(p: Float[Tensor, "M K"], entry: Int[Tensor, " M"]) -> Float[Tensor, " M"]:
     """The mass [M] of all entries of p [M, K] strictly likelier than the given one [M]; below r,
     that one is kept.
     """
     return p.masked_fill(p <= p.gather(1, entry[:, None]), 0.0).sum(1)
 
 
-def draw_truncated(p: Tensor, r: float, noise: Tensor) -> Tensor:
+def draw_truncated(
+    p: Float[Tensor, "M K"], r: float, noise: Float[Tensor, "M n"]
+) -> Int[Tensor, " M"]:
     """One entry [M] of each row of truncate(p, r) [M, K]; noise [M, N_NOISE] in [0, 1).
 
     An entry proposed from p itself is accepted when the mass of all likelier ones is below r, which

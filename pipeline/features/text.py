@@ -5,6 +5,7 @@ conditions on (reference 4).
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -113,6 +114,7 @@ class ClipText(nn.Module):
                 width,
                 layers,
             )
+        block: Any
         for block in tower.transformer.resblocks:
             block.attn_mask = torch.full_like(block.attn_mask, float("-inf"), device="cpu").triu(1)
         tower.load_state_dict(

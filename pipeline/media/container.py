@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import av.container
+from av.error import FFmpegError
 
 from pipeline.runtime.errors import UserError
 
@@ -20,7 +21,7 @@ def open_media(path: Path) -> Iterator[av.container.InputContainer]:
             yield container
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
-    except (av.FFmpegError, UnicodeDecodeError) as error:
+    except (FFmpegError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         raise UserError(
             f"{path} cannot be decoded ({reason}): it is truncated, damaged or not audio or video."

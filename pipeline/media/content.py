@@ -11,7 +11,7 @@ from pipeline.media.image import centre_crop, load_rgb, training_crop
 from pipeline.storage.manifest import Manifest
 
 
-class Sound:
+class AudioClips:
     """The waveforms of clips, `seconds` long each, brought to `level` at their peak (None: left as
     they are).
     """
@@ -51,7 +51,7 @@ class Sound:
         )
 
 
-class Pictures:
+class Images:
     """The pictures of a data set as squares of `size` pixels."""
 
     def __init__(self, manifest: Manifest, size: int):

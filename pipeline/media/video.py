@@ -108,7 +108,7 @@ def read_frames(
             end_s = shown[0] + step_s if following is None else np.inf
             if duration_s is None and time_s > end_s - step_s / 2:
                 return
-            if time_s > end_s + _HELD_S:
+            if duration_s is not None and time_s > end_s + _HELD_S:
                 raise UserError(
                     f"{path} ends at {end_s:.2f} s, before the wanted {start_s + duration_s:.2f} s."
                 )
@@ -123,17 +123,24 @@ def _timed(
     """The pictures with their times in seconds, from the last key frame at or before `start_s`."""
     origin = origin_s(container)
     if start_s > 0:
+        assert stream.time_base is not None, "an opened stream has a clock"
         container.seek(round((start_s + origin) / stream.time_base), stream=stream)
     frames = container.decode(stream)
     first = next(frames, None)
     if start_s > 0 and (
-        first is None or first.time - origin > start_s
+        first is None or _time_s(first) - origin > start_s
     ):  # an index that points past its mark
         container.seek(round(origin * av.time_base))
         frames = container.decode(stream)
         first = next(frames, None)
     for frame in chain([first] if first else [], frames):
-        yield frame.time - origin, frame
+        yield _time_s(frame) - origin, frame
+
+
+def _time_s(frame: av.VideoFrame) -> float:
+    """When the frame is shown, in seconds of the file's own clock."""
+    assert frame.time is not None, "a decoded frame has a time"
+    return frame.time
 
 
 def _upright(frame: av.VideoFrame, aspect: float, short_side: int | None) -> np.ndarray:
@@ -171,14 +178,17 @@ def write_video(
             "libx264", rate=Fraction(fps).limit_denominator(1001), options=options
         )
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-        sound = None if waveform is None else _sound_stream(container, sample_rate)
+        sound = None
+        if waveform is not None:
+            assert sample_rate is not None, "sound has a rate"
+            sound = _sound_stream(container, sample_rate)
         for image in chain([first], frames):
             picture = av.VideoFrame.from_ndarray(
                 np.ascontiguousarray(image[:height, :width]), format="rgb24"
             )
             container.mux(video.encode(picture))
         container.mux(video.encode())
-        if sound is not None:
+        if sound is not None and waveform is not None:
             _encode_sound(container, sound, waveform)
 
 

@@ -3,6 +3,7 @@ ViT-B/32.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ def load_clip(path: Path) -> nn.Module:
 
 
 @torch.no_grad()
-def embed_images(model: nn.Module, images: Tensor) -> Tensor:
+def embed_images(model: Any, images: Tensor) -> Tensor:
     """Unit vectors [n, D] of images [n, 3, H, W] in [0, 1], resized and cropped as CLIP's own
     preprocessing does.
     """
@@ -45,11 +46,11 @@ def embed_images(model: nn.Module, images: Tensor) -> Tensor:
     sized = center_crop(
         resize(images, [side], InterpolationMode.BICUBIC, antialias=True).clamp(0, 1), [side]
     )
-    return F.normalize(model.encode_image(normalize(sized, _MEAN, _STD)).float(), dim=1)
+    return F.normalize(model.encode_image(normalize(sized, list(_MEAN), list(_STD))).float(), dim=1)
 
 
 @torch.no_grad()
-def embed_captions(model: nn.Module, captions: list[str]) -> Tensor:
+def embed_captions(model: Any, captions: list[str]) -> Tensor:
     """Unit vectors [n, D] of captions behind the prefix "A photo depicts "; what exceeds 77 tokens
     is cut off.
     """

@@ -32,13 +32,13 @@ def partners(songs: list[str], generator: np.random.Generator) -> np.ndarray:
 
     Raises UserError when there is only one song: its clips cannot be shuffled.
     """
-    songs = np.asarray(songs, dtype=str)
-    if len(np.unique(songs)) < 2:
+    names = np.asarray(songs, dtype=str)
+    if len(np.unique(names)) < 2:
         raise UserError(
             "A shuffled control needs test clips of at least two songs; there is one. Add clips to"
             " the test split."
         )
-    return np.array([generator.choice(np.flatnonzero(songs != song)) for song in songs])
+    return np.array([generator.choice(np.flatnonzero(names != song)) for song in names])
 
 
 def nearest_condition(test: np.ndarray, training: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from pipeline.media.audio import reduce_noise
-from pipeline.media.content import Sound
+from pipeline.media.content import AudioClips
 from pipeline.metrics import controls
 from pipeline.metrics.alignment import as_positions, kinematic_accents
 from pipeline.metrics.beats import Protocol
@@ -67,7 +67,7 @@ class DanceData:
     waveforms [n, T] as long.
     """
 
-    music: Sound
+    music: AudioClips
     tokens: Store
     conditions: Store
     samples: Store

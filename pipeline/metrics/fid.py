@@ -4,6 +4,7 @@ judge trained here.
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +68,7 @@ class FidInception(nn.Module):
         return x.mean((2, 3))
 
 
-def _mixed(block: nn.Module, x: Tensor, pool) -> Tensor:
+def _mixed(block: Any, x: Tensor, pool) -> Tensor:
     """An Inception block with its pooling branch recomputed from `pool`."""
     *branches, _ = block._forward(x)
     return torch.cat([*branches, block.branch_pool(pool(x))], 1)
@@ -116,7 +117,7 @@ class Reference:
         """The Frechet distance to features [n, D] (torchmetrics, float64); NaN where either has
         fewer than two rows.
         """
-        if self.count < 2 or len(features) < 2:
+        if self._metric is None or self.count < 2 or len(features) < 2:
             return float("nan")
         self._metric.reset()
         self._metric.update(features.double(), real=False)

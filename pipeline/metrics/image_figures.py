@@ -85,12 +85,15 @@ def _measure_batch(
                     labels.numpy() >= 0, hits, np.nan
                 )
     if wanted.told is not None:
+        assert judge.embed_images is not None
+        assert wanted.distractors is not None
         seen = judge.embed_images(images)
         hits = r_precision_hits(seen, wanted.told, wanted.distractors[here], here.start)
         figures["r_precision", judge.matcher_name] = 100 * hits
         if judge.matcher_name == "vit_b32":
             figures["clip_score", judge.matcher_name] = clip_scores(seen, wanted.told[here])
     if wanted.exact:
+        assert wanted.captions is not None
         scores = score_shapes(images, wanted.captions[here])
         for name in ("attributes", "relation", "all_correct"):
             figures[name, "exact"] = 100 * getattr(scores, name)

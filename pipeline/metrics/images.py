@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from pipeline.datasets.captions import captions_of
-from pipeline.media.content import Pictures
+from pipeline.media.content import Images
 from pipeline.metrics.bootstrap import draw_weights
 from pipeline.metrics.clip_score import draw_distractors
 from pipeline.metrics.controls import partners
@@ -74,7 +74,7 @@ class ImageData:
     pictures [n, 3, H, W].
     """
 
-    pictures: Pictures
+    pictures: Images
     raw: Path
     tokens: Store
     samples: Store
@@ -179,7 +179,7 @@ def describe(data: ImageData, settings: EvaluateImages) -> Wanted:
     if all(clip.caption_file for clip in clips):
         captions = [data.caption(number) for number in data.numbers]
     if judge.classes is not None and all(clip.label for clip in clips):
-        labels = torch.tensor([judge.classes.get(clip.label, -1) for clip in clips])
+        labels = torch.tensor([judge.classes.get(str(clip.label), -1) for clip in clips])
     if captions and judge.embed_captions is not None:
         told = judge.embed_captions(captions)
         distractors = draw_distractors(captions, numpy_generator(settings.seed, "distractors"))
@@ -269,7 +269,8 @@ def _copying(
 def _mean_picture(data: ImageData, training: list[int]) -> Tensor:
     """The mean [3, H, W] of training pictures."""
     chosen = training[:: -(-len(training) // MEAN_OF)]
-    return sum(batch.sum(0) for batch in data.real(chosen)) / len(chosen)
+    sums = [batch.sum(0) for batch in data.real(chosen)]
+    return torch.as_tensor(sum(sums)) / len(chosen)
 
 
 def _repeated(picture: Tensor, count: int) -> Iterator[Tensor]:

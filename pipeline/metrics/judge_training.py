@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.datasets.captions import captions_of
-from pipeline.media.content import Pictures
+from pipeline.media.content import Images
 from pipeline.metrics.accuracy import top_k_hits
 from pipeline.metrics.clip_score import draw_distractors, r_precision_hits
 from pipeline.metrics.judge_networks import Classifier, Matcher, vocabulary_of
@@ -121,7 +121,7 @@ def train_matcher(
 
 def load_pictures(manifest: Manifest, rows: list[int], image_size: int) -> Tensor:
     """The pictures of the given rows as centre crops: uint8 [n, 3, image_size, image_size]."""
-    pictures = Pictures(manifest, image_size)
+    pictures = Images(manifest, image_size)
     starts = range(0, len(rows), BATCH)
     batches = (
         pictures.read(rows[start : start + BATCH]) for start in progress(starts, "reading pictures")

@@ -115,7 +115,9 @@ def parse_results(lines: Iterable[str]) -> list[Result]:
     """The `Result`s in the lines of a table.csv."""
     return [
         Result(
-            **{name: row[name] for name in ("row", "metric", "protocol")},
+            row=row["row"],
+            metric=row["metric"],
+            protocol=row["protocol"],
             **{name: float(row[name] or "nan") for name in ("mean", "std", "low", "high")},
             **{name: int(row[name]) for name in ("n_clips", "n_songs", "n_seeds")},
         )

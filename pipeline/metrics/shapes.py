@@ -7,6 +7,7 @@ can check them by eye.
 
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -69,7 +70,8 @@ def find_things(picture: np.ndarray) -> list[Found]:
     found = []
     for number, colour in enumerate(COLOURS):
         of_colour = share * (nearest == number)
-        regions, count = ndimage.label(of_colour > 0.5, structure=np.ones((3, 3)))
+        labelled: Any = ndimage.label(of_colour > 0.5, structure=np.ones((3, 3)))
+        regions, count = labelled
         for region in range(1, count + 1):
             inside = regions == region
             if inside.sum() >= MIN_AREA * inside.size:
@@ -85,7 +87,8 @@ def _describe(share: np.ndarray, colour: str) -> Found:
     from scipy import ndimage
 
     height, width = share.shape
-    y, x = (value + 0.5 for value in ndimage.center_of_mass(share))
+    centre: Any = ndimage.center_of_mass(share)
+    y, x = (value + 0.5 for value in centre)
     overlaps = {}
     for shape, size in product(SHAPES, SIZES):
         radius = SIZES[size] * height
@@ -94,7 +97,7 @@ def _describe(share: np.ndarray, colour: str) -> Found:
             shape, height, width, (middle - radius, x - radius, middle + radius, x + radius)
         )
         overlaps[size, shape] = np.minimum(share, ideal).sum() / np.maximum(share, ideal).sum()
-    size, shape = max(overlaps, key=overlaps.get)
+    size, shape = max(overlaps, key=lambda pair: overlaps[pair])
     return Found(
         Thing(size, colour, shape if overlaps[size, shape] >= MIN_OVERLAP else "none"), (y, x)
     )

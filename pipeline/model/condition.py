@@ -4,7 +4,6 @@ per sample.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -39,17 +38,17 @@ class Condition:
     def __len__(self) -> int:
         return len(self.value)
 
-    def repeat(self, n: int) -> Self:
+    def repeat(self, n: int) -> "Condition":
         """Each row n times, the copies side by side; what was prepared is copied, not computed
         again.
         """
         return self._map(lambda part: part.repeat_interleave(n, 0))
 
-    def rows(self, index: Tensor) -> Self:
+    def rows(self, index: Tensor) -> "Condition":
         """The rows of the given numbers [n], with what was prepared of them."""
         return self._map(lambda part: part[index])
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> Self:
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Condition":
         """The condition with `change` applied to every tensor that has a row for each condition."""
         prepared = self.prepared
         if prepared is not None:
@@ -58,7 +57,7 @@ class Condition:
             prepared = replace(prepared, aligned=aligned, contexts=contexts)
         return replace(self, value=change(self.value), prepared=prepared)
 
-    def null(self, mask: Tensor) -> Self:
+    def null(self, mask: Tensor) -> "Condition":
         """The rows where mask [B] is true replaced by the learned null; prepare the result, it is
         not prepared.
         """

@@ -5,6 +5,7 @@ x_0 out.
 from typing import Literal
 
 import torch
+from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -14,13 +15,13 @@ from pipeline.model.layers import (
     ConvFeedForward,
     CrossAttention,
     LearnedPositions,
+    Linear,
     SelfAttention,
     SinusoidPositions,
     linear_feed_forward,
     take,
 )
 from pipeline.model.positions import resample
-from pipeline.runtime.cpu import Linear
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Section
 
@@ -53,6 +54,18 @@ def feed_forward(config: DenoiserConfig, grid: tuple[int, int] | None) -> nn.Mod
     if config.feed_forward == "conv":
         return ConvFeedForward(config.width, config.factor, grid)
     return linear_feed_forward(config.width, config.factor)
+
+
+def _positions(
+    config: DenoiserConfig, grid: tuple[int, int] | None, table: tuple[int, int] | None
+) -> LearnedPositions | SinusoidPositions:
+    """Where tokens are told their place; a grid that any length fills has learned tables."""
+    if config.positions == "learned":
+        size = table or grid
+        assert size is not None, "learned positions have a size"
+        return LearnedPositions(size, config.width)
+    assert grid is not None, "sinusoids need rows and columns"
+    return SinusoidPositions(grid, config.width)
 
 
 Context = tuple[Tensor, ...]
@@ -88,12 +101,12 @@ class CrossBlock(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
-        step: Tensor,
+        x: Float[Tensor, "B L width"],
+        step: Int[Tensor, " B"],
         context: Context,
         tables: Context | None,
-        at: Tensor | None = None,
-    ) -> Tensor:
+        at: Int[Tensor, "B m"] | None = None,
+    ) -> Float[Tensor, "B n width"]:
         """The tokens x [B, L, width] after the block, or those `at` [B, m]; steps [B] count from 0,
         `context` from `read`.
         """
@@ -129,12 +142,12 @@ class ClassBlock(nn.Module):
 
     def forward(
         self,
-        x: Tensor,
-        step: Tensor,
+        x: Float[Tensor, "B L width"],
+        step: Int[Tensor, " B"],
         context: Context,
         tables: Context | None,
-        at: Tensor | None = None,
-    ) -> Tensor:
+        at: Int[Tensor, "B m"] | None = None,
+    ) -> Float[Tensor, "B n width"]:
         """The tokens x [B, L, width] after the block, or those `at` [B, m]; steps [B] count from 0,
         `context` from `read`.
         """
@@ -177,18 +190,17 @@ class Denoiser(nn.Module):
             config.feed_forward == "conv",
         )
         self.codes = nn.Embedding(n_codes + 1, config.width)
-        learned = config.positions == "learned"
-        self.positions = (
-            LearnedPositions(table or grid, config.width)
-            if learned
-            else SinusoidPositions(grid, config.width)
-        )
-        self.align = nn.Linear(condition_width, config.width) if aligned else None
-        if n_classes is None:
+        self.positions = _positions(config, grid, table)
+        assert (n_classes is None) != (condition_width is None), "a class or a sequence, not both"
+        self.align = None
+        if condition_width is not None:
+            if aligned:
+                self.align = nn.Linear(condition_width, config.width)
             blocks = [
                 CrossBlock(config, n_steps, grid, condition_width) for _ in range(config.layers)
             ]
         else:
+            assert n_classes is not None
             blocks = [ClassBlock(config, n_steps, grid, n_classes) for _ in range(config.layers)]
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(config.width)
@@ -204,8 +216,10 @@ class Denoiser(nn.Module):
                 nn.init.zeros_(module.bias)
         if not zero:
             return
-        for block in self.blocks:
-            last = [module.linear for module in block.modules() if isinstance(module, AdaLayerNorm)]
+        for block in self._blocks:
+            last: list[nn.Module] = [
+                module.linear for module in block.modules() if isinstance(module, AdaLayerNorm)
+            ]
             last += [
                 module.proj
                 for module in block.modules()
@@ -213,14 +227,20 @@ class Denoiser(nn.Module):
             ]
             last += [list(block.feed_forward.children())[-1]]
             for module in last:
-                nn.init.zeros_(module.weight)
-                nn.init.zeros_(module.bias)
+                for parameter in module.parameters(recurse=False):
+                    nn.init.zeros_(parameter)
+
+    @property
+    def _blocks(self) -> list[CrossBlock | ClassBlock]:
+        """The blocks in their order."""
+        return [block for block in self.blocks if isinstance(block, CrossBlock | ClassBlock)]
 
     def freeze_idle_attention(self) -> None:
         """Takes what a one-element condition never uses, queries, keys and their normalisation, out
         of training.
         """
-        for block in self.blocks:
+        for block in self._blocks:
+            assert isinstance(block, CrossBlock)
             block.norm_cross.requires_grad_(False)
             block.cross.query.requires_grad_(False)
 
@@ -233,15 +253,18 @@ class Denoiser(nn.Module):
         """
         value = condition.value
         aligned = None if self.align is None else self.align(value)
-        contexts = tuple(block.read(value) for block in self.blocks)
-        steps = (
-            None if torch.is_grad_enabled() else tuple(block.step_tables() for block in self.blocks)
-        )
+        blocks = self._blocks
+        contexts = tuple(block.read(value) for block in blocks)
+        steps = None if torch.is_grad_enabled() else tuple(block.step_tables() for block in blocks)
         return Condition(value, condition.empty, Prepared(aligned, contexts, steps))
 
     def features(
-        self, x_t: Tensor, t: Tensor, condition: Condition, at: Tensor | None = None
-    ) -> Tensor:
+        self,
+        x_t: Int[Tensor, "B L"],
+        t: Int[Tensor, " B"],
+        condition: Condition,
+        at: Int[Tensor, "B m"] | None = None,
+    ) -> Float[Tensor, "B n width"]:
         """The hidden states [B, L, width] after the last normalisation, of x_t [B, L] in 0..K (K =
         mask) at t [B] in 1..T.
 
@@ -251,12 +274,14 @@ class Denoiser(nn.Module):
         step, prepared = t - 1, condition.prepared
         x = self.codes(x_t) + self.positions(x_t.shape[1])
         if self.align is not None:
-            x = x + resample(
-                prepared.aligned if prepared else self.align(condition.value), x_t.shape[1]
-            )
-        for i, block in enumerate(self.blocks):
+            aligned = prepared.aligned if prepared else None
+            if aligned is None:
+                aligned = self.align(condition.value)
+            x = x + resample(aligned, x_t.shape[1])
+        blocks = self._blocks
+        for i, block in enumerate(blocks):
             context = prepared.contexts[i] if prepared else block.read(condition.value)
-            is_last = block is self.blocks[-1] and not self.convolves
+            is_last = block is blocks[-1] and not self.convolves
             x = block(
                 x,
                 step,

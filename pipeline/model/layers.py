@@ -5,12 +5,13 @@ feed-forward networks.
 import math
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.model.positions import resample, sinusoid
-from pipeline.runtime.cpu import Linear, convolution, linear
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.products import products
 
 
 class LearnedPositions(nn.Module):
@@ -26,7 +27,7 @@ class LearnedPositions(nn.Module):
         self.rows = nn.Embedding(table[0], width)
         self.columns = nn.Embedding(table[1], width)
 
-    def forward(self, length: int) -> Tensor:
+    def forward(self, length: int) -> Float[Tensor, "{length} width"]:
         """Vectors [length, width]; a single row of columns is stretched over a longer sequence."""
         n_rows, n_columns = self.rows.num_embeddings, self.columns.num_embeddings
         if length > n_rows * n_columns:
@@ -49,7 +50,7 @@ class SinusoidPositions(nn.Module):
         self.grid, self.width = grid, width
         self.amplitude = nn.Parameter(torch.ones(()))
 
-    def forward(self, length: int) -> Tensor:
+    def forward(self, length: int) -> Float[Tensor, "{length} width"]:
         """Vectors [length, width]."""
         position = torch.arange(length, device=self.amplitude.device)
         if self.grid[0] == 1:
@@ -89,7 +90,9 @@ class AdaLayerNorm(nn.Module):
         """The (scale, shift) of the given rows [B], as [B, 2 width]."""
         return self.linear(F.silu(self.emb(row)))
 
-    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "B L width"], modulation: Float[Tensor, "B width2"]
+    ) -> Float[Tensor, "B L width"]:
         """The tokens x [B, L, width] normalised, scaled and shifted by a modulation [B, 2
         width].
         """
@@ -97,7 +100,13 @@ class AdaLayerNorm(nn.Module):
         return torch.addcmul(shift, F.layer_norm(x, x.shape[-1:]), 1 + scale)
 
 
-def to_heads(weight: Tensor, bias: Tensor, x: Tensor, heads: int, parts: int) -> tuple[Tensor, ...]:
+def to_heads(
+    weight: Float[Tensor, "out C"],
+    bias: Float[Tensor, " out"],
+    x: Float[Tensor, "B S C"],
+    heads: int,
+    parts: int,
+) -> tuple[Float[Tensor, "B {heads} S d"], ...]:
     """`parts` tensors [B, heads, S, d] from one fused projection of x [B, S, C].
 
     d is the head size filled up with zeros to a multiple of 16, where the attention kernels are
@@ -109,11 +118,16 @@ def to_heads(weight: Tensor, bias: Tensor, x: Tensor, heads: int, parts: int) ->
     if fill:
         weight = F.pad(weight.view(parts * heads, size, -1), (0, 0, 0, fill)).flatten(0, 1)
         bias = F.pad(bias.view(parts * heads, size), (0, fill)).flatten()
-    y = linear(x, weight, bias).unflatten(-1, (parts, heads, size + fill))
+    y = products.linear(x, weight, bias).unflatten(-1, (parts, heads, size + fill))
     return y.permute(2, 0, 3, 1, 4).unbind(0)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, proj: nn.Linear) -> Tensor:
+def attend(
+    query: Float[Tensor, "B heads L d"],
+    key: Float[Tensor, "B heads S d"],
+    value: Float[Tensor, "B heads S d"],
+    proj: nn.Linear,
+) -> Float[Tensor, "B L width"]:
     """proj(softmax(q k / sqrt(size)) v) [B, L, width] of heads made by `to_heads`."""
     heads, filled = query.shape[1], query.shape[3]
     size = proj.in_features // heads
@@ -125,10 +139,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor, proj: nn.Linear) -> Tensor
     weight = proj.weight
     if filled > size:
         weight = F.pad(weight.view(-1, heads, size), (0, filled - size)).flatten(1)
-    return linear(y, weight, proj.bias)
+    return products.linear(y, weight, proj.bias)
 
 
-def take(x: Tensor, at: Tensor) -> Tensor:
+def take(x: Float[Tensor, "B L width"], at: Int[Tensor, "B m"]) -> Float[Tensor, "B m width"]:
     """The rows [B, m, width] of x [B, L, width] at the positions `at` [B, m]."""
     return x.gather(1, at[..., None].expand(-1, -1, x.shape[2]))
 
@@ -142,16 +156,20 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, at: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "B L width"], at: Int[Tensor, "B m"] | None = None
+    ) -> Float[Tensor, "B n width"]:
         """What the tokens x [B, L, width] add to themselves, or to those at the positions `at` [B,
         m] only.
         """
         weight, bias = self.qkv.weight, self.qkv.bias
         if at is None:
-            return attend(*to_heads(weight, bias, x, self.heads, 3), self.proj)
+            query, key, value = to_heads(weight, bias, x, self.heads, 3)
+            return attend(query, key, value, self.proj)
         width = x.shape[2]
-        query = to_heads(weight[:width], bias[:width], take(x, at), self.heads, 1)
-        return attend(*query, *to_heads(weight[width:], bias[width:], x, self.heads, 2), self.proj)
+        (query,) = to_heads(weight[:width], bias[:width], take(x, at), self.heads, 1)
+        key, value = to_heads(weight[width:], bias[width:], x, self.heads, 2)
+        return attend(query, key, value, self.proj)
 
 
 class CrossAttention(nn.Module):
@@ -166,7 +184,7 @@ class CrossAttention(nn.Module):
         self.kv = nn.Linear(condition_width, 2 * width)
         self.proj = nn.Linear(width, width)
 
-    def read(self, condition: Tensor) -> tuple[Tensor, ...]:
+    def read(self, condition: Float[Tensor, "B S C"]) -> tuple[Tensor, ...]:
         """(keys, values) of a condition [B, S, C], or (what every token receives [B, 1, width],)
         where S = 1.
 
@@ -178,7 +196,12 @@ class CrossAttention(nn.Module):
         weight, bias = self.kv.weight.chunk(2)[1], self.kv.bias.chunk(2)[1]
         return (self.proj(F.linear(condition, weight, bias)),)
 
-    def forward(self, x: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Float[Tensor, "B L width"],
+        key: Float[Tensor, "B heads S d"],
+        value: Float[Tensor, "B heads S d"],
+    ) -> Float[Tensor, "B L width"]:
         """What the tokens x [B, L, width] find in keys and values of `read`."""
         (query,) = to_heads(self.query.weight, self.query.bias, x, self.heads, 1)
         return attend(query, key, value, self.proj)
@@ -207,8 +230,18 @@ class ConvFeedForward(nn.Module):
                 f"The model draws grids of {grid[0]} x {grid[1]} tokens; {x.shape[1]} tokens do not"
                 " fill one."
             )
-        wide = self.act(convolution(x.unflatten(1, grid), self.conv1.weight, self.conv1.bias))
-        return convolution(wide, self.conv2.weight, self.conv2.bias).flatten(1, 2)
+        wide = self.act(
+            products.convolution(x.unflatten(1, grid), self.conv1.weight, self.conv1.bias)
+        )
+        return products.convolution(wide, self.conv2.weight, self.conv2.bias).flatten(1, 2)
+
+
+class Linear(nn.Linear):
+    """`nn.Linear` by the products in use."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[..., out_features] of x [..., in_features]."""
+        return products.linear(input, self.weight, self.bias)
 
 
 def linear_feed_forward(width: int, factor: int) -> nn.Sequential:

@@ -5,6 +5,7 @@ saved, loaded.
 from pathlib import Path
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pipeline.model.condition import Condition
@@ -82,6 +83,8 @@ class Network(nn.Module):
     def __init__(self, encoder: nn.Module, denoiser: Denoiser):
         super().__init__()
         self.encoder, self.denoiser = encoder, denoiser
+        self.arguments: dict = {}
+        self.provenance: dict = {}
 
     @property
     def n_codes(self) -> int:
@@ -103,12 +106,18 @@ class Network(nn.Module):
         """The last layer: features [B, L, width] to logits [B, L, K]."""
         return self.denoiser.output
 
+    @property
+    def empty(self) -> Tensor | None:
+        """The encoder's learned null."""
+        empty = getattr(self.encoder, "empty", None)
+        return empty if isinstance(empty, Tensor) else None
+
     def encode(self, inputs: dict[str, Tensor]) -> Condition:
         """The encoded conditions of a batch of inputs by name; raises UserError for a missing or
         unfitting input.
         """
         try:
-            return Condition(self.encoder(inputs), self.encoder.empty)
+            return Condition(self.encoder(inputs), self.empty)
         except KeyError as error:
             raise UserError(
                 f"This model reads `{error.args[0]}`, which is not among the inputs"
@@ -122,8 +131,12 @@ class Network(nn.Module):
         return self.denoiser.prepare(condition)
 
     def features(
-        self, x_t: Tensor, t: Tensor, condition: Condition, at: Tensor | None = None
-    ) -> Tensor:
+        self,
+        x_t: Int[Tensor, "B L"],
+        t: Int[Tensor, " B"],
+        condition: Condition,
+        at: Int[Tensor, "B m"] | None = None,
+    ) -> Float[Tensor, "B n width"]:
         """Hidden states [B, L, width] of x_t [B, L] at t [B] in 1..T under B conditions, or those
         `at` [B, m].
         """
@@ -142,21 +155,25 @@ def build_network(
     """A network with weights drawn from `seed` alone; `grid` is (1, L) for music. It keeps its
     `arguments` for `save_model`.
     """
-    grid = (grid[0], grid[1])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "network"))
-        match config:
-            case DanceModel():
+        match config, inputs:
+            case DanceModel(), DanceInputs():
                 network = _dance_network(config, inputs, n_codes, grid, n_steps)
-            case CaptionModel():
+            case CaptionModel(), CaptionInputs():
                 network = _caption_network(config, inputs, n_codes, grid, n_steps)
-            case ClassModel():
+            case ClassModel(), ClassInputs():
                 encoder = LabelEncoder(inputs.n_classes)
                 network = Network(
                     encoder,
                     Denoiser(
                         config.denoiser, n_codes, n_steps, grid, n_classes=inputs.n_classes + 1
                     ),
+                )
+            case _:
+                raise UserError(
+                    f"A {type(config).__name__} does not go with {type(inputs).__name__}; make"
+                    " model and conditions agree."
                 )
     task = next(name for name, (model, _) in TASKS.items() if isinstance(config, model))
     facts = {
@@ -205,11 +222,13 @@ def _caption_network(
             f"The model is set to read captions as {wanted}, but they were extracted otherwise;"
             " make the two agree."
         )
-    encoder = (
-        ClipTextCondition(*inputs.clip_size)
-        if config.text is None
-        else TextEncoder(config.text, inputs.vocabulary)
-    )
+    encoder: ClipTextCondition | TextEncoder
+    if config.text is None:
+        assert inputs.clip_size is not None
+        encoder = ClipTextCondition(*inputs.clip_size)
+    else:
+        assert inputs.vocabulary is not None
+        encoder = TextEncoder(config.text, inputs.vocabulary)
     return Network(
         encoder, Denoiser(config.denoiser, n_codes, n_steps, grid, condition_width=encoder.width)
     )
@@ -241,7 +260,7 @@ def load_model(path: Path) -> Network:
         model.model_validate(arguments["config"]),
         facts.model_validate(arguments["inputs"]),
         n_codes=arguments["n_codes"],
-        grid=arguments["grid"],
+        grid=tuple(arguments["grid"]),
         n_steps=arguments["n_steps"],
         seed=0,
     )

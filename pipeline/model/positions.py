@@ -3,11 +3,12 @@
 import math
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def sinusoid(positions: Tensor, width: int) -> Tensor:
+def sinusoid(positions: Shaped[Tensor, "*S"], width: int) -> Float[Tensor, "*S {width}"]:
     """The sines and cosines [..., width] of positions [...] at wavelengths from 2 pi to 20,000 pi
     (Vaswani et al., 2017).
     """
@@ -19,7 +20,7 @@ def sinusoid(positions: Tensor, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1)[..., :width]
 
 
-def resample(sequence: Tensor, length: int) -> Tensor:
+def resample(sequence: Float[Tensor, "B S C"], length: int) -> Float[Tensor, "B {length} C"]:
     """The sequence [B, S, C] as [B, length, C] over the same span of time, by linear interpolation
     between its centres.
     """

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from pipeline.diffusion.contrast import SETTINGS
 from pipeline.metrics.results import Result, parse_results
-from pipeline.reporting.words import row_title
+from pipeline.reporting.glossary import row_title
 from pipeline.runtime.errors import UserError
 
 MODEL_ROWS = ("model", "model_shuffled")
@@ -93,6 +93,7 @@ def _read(name: str, revision: str | None, dataset: str, keys: list[str]) -> Run
             table, *texts = [files.read_text(path) for path in paths]
     except (FileNotFoundError, DvcException):
         return None
+    assert isinstance(table, str)
     top, settings, lock = (YAML(typ="safe", pure=True).load(text) for text in texts)
     if not _is_current({"params.yaml": top, own: settings}, lock, dataset):
         return None
@@ -123,9 +124,10 @@ def _is_current(files: dict[str, dict], lock: dict, dataset: str) -> bool:
 
 
 def _look_up(settings: dict, key: str) -> object:
+    found: object = settings
     for part in key.split("."):
-        settings = settings.get(part) if isinstance(settings, dict) else None
-    return settings
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
 
 
 def _take(settings: dict, dataset: str, key: str) -> object:

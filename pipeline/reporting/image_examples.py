@@ -14,8 +14,8 @@ from torch import Tensor
 
 from pipeline.metrics.images import ImageData, nearest_training_pictures
 from pipeline.reporting.examples import spread
+from pipeline.reporting.glossary import row_title
 from pipeline.reporting.style import figure
-from pipeline.reporting.words import row_title
 from pipeline.runtime.files import write_json
 
 Column = tuple[

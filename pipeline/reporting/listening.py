@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.reporting.audio import write_m4a
 from pipeline.reporting.listening_results import FORMAT, TESTS
 from pipeline.reporting.page import data_uri, environment
-from pipeline.reporting.sound import write_m4a
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, write_json
 from pipeline.runtime.scratch import fingerprint
@@ -97,7 +97,7 @@ def write_listening_test(out: Path, trials: list[Trial], n_checks: int, seed: in
         study = fingerprint([[t.code, t.test, t.item, t.system, t.expected] for t in trials], seed)[
             :12
         ]
-        media: dict[Path, int] = {}
+        media: dict[Path | None, int] = {}
         shown = [
             {
                 "code": trial.code,
@@ -114,7 +114,7 @@ def write_listening_test(out: Path, trials: list[Trial], n_checks: int, seed: in
             "study": study,
             "format": FORMAT,
             "trials": shown,
-            "media": [data_uri(path) for path in media],
+            "media": [data_uri(path) for path in media if path is not None],
         }
         (temporary / "index.html").write_text(
             pages.render(study=study, tests=TESTS, content=_script_safe(content))

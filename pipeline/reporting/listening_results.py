@@ -84,7 +84,10 @@ def opinion_scores(answers: list[dict], level: float = 0.95) -> tuple[list[Resul
                 ratings[key][one["listener"]].append(answer["rating"])
                 items[key].add(answer["item"])
     ordered = sorted(ratings, key=lambda key: (TESTS.index(key[0]), key[1]))
-    return [_result(*key, ratings[key], len(items[key]), level) for key in ordered], failed
+    return [
+        _result(test, system, ratings[test, system], len(items[test, system]), level)
+        for test, system in ordered
+    ], failed
 
 
 def passed(one: dict) -> bool:

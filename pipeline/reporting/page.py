@@ -8,9 +8,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from pipeline.reporting.glossary import row_title
 from pipeline.reporting.report import Section
 from pipeline.reporting.tables import cell, heading, legend, line_counts
-from pipeline.reporting.words import row_title
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
 

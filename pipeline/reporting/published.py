@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from pipeline.reporting.glossary import PROTOCOLS, arrow, metric
 from pipeline.reporting.tables import markdown_table
-from pipeline.reporting.words import PROTOCOLS, arrow, metric
 from pipeline.runtime.params import read_yaml
 
 

@@ -4,6 +4,7 @@ Ito's palette).
 
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -14,7 +15,7 @@ from pipeline.runtime.files import atomic
 INK, PAPER, GRID = "#1f2328", "#ffffff", "#d8dee4"
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 MODEL, CONTROL, TRUTH = COLOURS[0], "#8c959f", COLOURS[2]
-_RC = {
+_RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.edgecolor": GRID,
@@ -37,7 +38,11 @@ _RC = {
 
 @contextmanager
 def figure(
-    path: Path, width: float, height: float, colours: int | None = 64, layout: str = "constrained"
+    path: Path,
+    width: float,
+    height: float,
+    colours: int | None = 64,
+    layout: Literal["constrained"] | None = "constrained",
 ):
     """A new figure of `width` x `height` inches, written to `path` when the block ends: a png of so
     many colours, or all.

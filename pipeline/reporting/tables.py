@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.metrics.results import Result
-from pipeline.reporting.words import arrow, measured_by, metric, protocol_meanings, row_title
+from pipeline.reporting.glossary import arrow, measured_by, metric, protocol_meanings, row_title
 
 Column = tuple[str, str]  # (metric, protocol)
 

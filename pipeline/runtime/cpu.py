@@ -1,6 +1,10 @@
 """Linear layers and 3 x 3 convolutions, through oneDNN on a CPU: the same float32 products, but
 several times the rate.
 
+`use_fast_products` puts them in the place of torch's own, for the whole process; until a stage
+calls it, and wherever the operators of torch that they rest on are missing, networks and losses are
+plain torch (`pipeline.runtime.products`).
+
 PyTorch multiplies float32 matrices with MKL, which on processors of other makers than Intel leaves
 half the machine idle (measured on an AMD EPYC: 92 GFLOP/s a core against 200). A convolution,
 oneDNN's in any case, re-orders its weights at every call; with wide layers and few tokens that
@@ -13,13 +17,41 @@ import math
 import platform
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from pipeline.runtime import products as plain
 
 # unfolding wins when there are this many times fewer tokens than channels on the wider side
 # (measured)
 FEW = 4
+
+
+def use_fast_products() -> bool:
+    """Whether the products of this process go through oneDNN from now on: torch has the operators
+    for it.
+
+    They are private ones that a version of torch may drop; the products then stay torch's own.
+    """
+    if fast_products_exist():
+        plain.products.become(plain.Products(linear, linear_gradients, convolution))
+        return True
+    return False
+
+
+def use_plain_products() -> None:
+    """Torch's own products again."""
+    plain.products.become(plain.Products())
+
+
+def fast_products_exist() -> bool:
+    """Whether this build of torch has the operators of oneDNN that the fast products call."""
+    return (
+        torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+        and hasattr(torch.ops.aten, "mkldnn_linear_backward_weights")
+    )
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -32,25 +64,17 @@ def linear_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, T
     [M, m].
     """
     if not _by_onednn(x):
-        return grad @ weight, grad.T @ x
+        return plain.plain_linear_gradients(grad, x, weight)
     return _product(grad, weight.T), _of_weight(grad, x)[0]
 
 
-def convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def convolution(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`F.conv2d` with padding 1 of images x [B, h, w, n], channels last, and weight [m, n, 3, 3];
     [B, h, w, m].
     """
-    if not _by_onednn(x) or max(weight.shape[:2]) < FEW * x.shape[:3].numel():
-        return F.conv2d(x.permute(0, 3, 1, 2), weight, bias, padding=1).permute(0, 2, 3, 1)
+    if bias is None or not _by_onednn(x) or max(weight.shape[:2]) < FEW * x.shape[:3].numel():
+        return plain.plain_convolution(x, weight, bias)
     return _Convolution.apply(x, weight, bias)
-
-
-class Linear(nn.Linear):
-    """`nn.Linear` by way of `linear`."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[..., out_features] of x [..., in_features]."""
-        return linear(x, self.weight, self.bias)
 
 
 class _Linear(torch.autograd.Function):
@@ -61,8 +85,8 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
-        x, weight = ctx.saved_tensors
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
+        (grad,), (x, weight) = grad_outputs, ctx.saved_tensors
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad
         grad = grad.flatten(0, -2)
         of_x = _product(grad, weight.T).view(x.shape) if wants_x else None
@@ -93,8 +117,8 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad):
-        x, weight = ctx.saved_tensors
+    def backward(ctx, *grad_outputs):  # pyright: ignore[reportIncompatibleMethodOverride]
+        (grad,), (x, weight) = grad_outputs, ctx.saved_tensors
         shape, weight = x.shape[:3], weight.permute(0, 2, 3, 1)
         if len(weight) >= x.shape[3]:
             of_x, of_weight = linear_gradients(grad.flatten(0, 2), _unfold(x), weight.flatten(1))

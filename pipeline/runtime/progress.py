@@ -1,7 +1,7 @@
 """Progress bars on a terminal, lines in a log; work in batches."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from rich.console import Console
@@ -21,7 +21,7 @@ def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterat
     """The items, with a progress bar on a terminal, or a line at every tenth elsewhere (logs,
     DVC).
     """
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     if not sys.stderr.isatty():
         yield from _logged(items, title, total)

@@ -85,6 +85,6 @@ def shards(
         if not path.exists():
             arrays = make(item)
             with atomic(path) as temporary, open(temporary, "wb") as handle:
-                np.savez(handle, **arrays)
+                np.savez(handle, allow_pickle=False, **arrays)
         with np.load(path) as arrays:
             yield dict(arrays)

@@ -103,7 +103,8 @@ def _fetch_part(url: str, part: Path, by_hand: str) -> None:
     """Completes `part`; a connection that drops is taken up again, and given up when it brings
     nothing new several times.
     """
-    failures = kept = 0
+    failures = kept = held = 0
+    reason = "nothing came"
     while failures < ATTEMPTS:
         try:
             if _continue(url, part, by_hand):

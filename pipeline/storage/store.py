@@ -49,7 +49,7 @@ class StoreWriter:
                 f"Field {name!r} of {self._file.filename}: rows {rows} hold NaN or infinite"
                 " numbers."
             )
-        self._file[name][rows] = values
+        _dataset(self._file, name)[rows] = values
 
 
 @contextmanager
@@ -88,8 +88,8 @@ class Store:
             )
         if file.attrs["kind"] != kind:
             raise UserError(f"{path} holds {file.attrs['kind']}, but {kind} was expected.")
-        self.provenance: dict = json.loads(file.attrs["provenance"])
-        self.ids: list[str] = [text.decode() for text in file["ids"][:]]
+        self.provenance: dict = json.loads(str(file.attrs["provenance"]))
+        self.ids: list[str] = [text.decode() for text in _dataset(file, "ids")[:]]
         if file.attrs["rows"] != rows_checksum(self.ids):
             raise UserError(
                 f"{path}: the ids do not match their checksum; the file is damaged, restore it with"
@@ -162,20 +162,28 @@ class Field:
     @property
     def shape(self) -> tuple[int, ...]:
         """Rows first."""
-        return self._store._file[self._name].shape
+        return _dataset(self._store._file, self._name).shape
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def __getitem__(self, rows: Rows) -> np.ndarray:
         """The values at `rows`, which may repeat and stand in any order."""
+        values = _dataset(self._store._file, self._name)
         try:
             if isinstance(rows, (list, np.ndarray)):
                 unique, inverse = np.unique(np.asarray(rows), return_inverse=True)
-                return self._store._file[self._name][unique][inverse]
-            return self._store._file[self._name][rows]
+                return values[unique][inverse]
+            return values[rows]
         except OSError:
             raise UserError(
                 f"{self._store.path}: field {self._name!r} is damaged; restore it with `dvc"
                 " checkout`."
             ) from None
+
+
+def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
+    """The data set of a field."""
+    found = file[name]
+    assert isinstance(found, h5py.Dataset), f"{name} is no field"
+    return found

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import BinaryIO
+from typing import IO
 from zipfile import BadZipFile
 
 import torch
@@ -120,7 +120,9 @@ def _read_safetensors(path: Path) -> dict:
 def _read_pickle(path: Path) -> object:
     try:
         names = {name for name in _class_names(path) if name.startswith(HARMLESS_CLASSES)}
-        stand_ins = [(type(name.rsplit(".")[-1], (_StandIn,), {}), name) for name in sorted(names)]
+        stand_ins: list = [
+            (type(name.rsplit(".")[-1], (_StandIn,), {}), name) for name in sorted(names)
+        ]
         with torch.serialization.safe_globals(stand_ins):
             return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
@@ -176,9 +178,9 @@ def _class_names(path: Path) -> set[str]:
         return {found for _ in range(4) for found in _names_in(file)}
 
 
-def _names_in(file: BinaryIO) -> Iterator[str]:
+def _names_in(file: IO[bytes]) -> Iterator[str]:
     for opcode, argument, _ in pickletools.genops(file):
-        if opcode.name == "GLOBAL":
+        if opcode.name == "GLOBAL" and argument:
             yield argument.replace(" ", ".")
 
 

@@ -1,6 +1,7 @@
 """Reading pickles from outside without running what is inside them."""
 
 import pickle
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ def _latin1(text: str, encoding: str = "latin1") -> bytes:
 
 def _numpy_reconstructors() -> dict[tuple[str, str], object]:
     """The callables that arrays pickle as, under the module names of numpy 1 and numpy 2."""
-    multiarray, numeric = np._core.multiarray, np._core.numeric
+    multiarray, numeric = (
+        import_module(f"numpy._core.{name}") for name in ("multiarray", "numeric")
+    )
     allowed = {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
     for core in ("numpy.core", "numpy._core"):
         allowed[f"{core}.multiarray", "_reconstruct"] = multiarray._reconstruct

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import benchmarks.__main__ as command
 from benchmarks.cases import CASES
 from benchmarks.measure import flops, interleaved, passes_over, peak_memory, seconds_of
-from benchmarks.sides import Bench, one_side
+from benchmarks.timed_runs import Bench, one_side
 from benchmarks.worker import Worker
 from pipeline.runtime.errors import UserError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.codecs.bottlenecks import AveragedCodebook, Averages, Gumbel, GumbelRelaxation
+from pipeline.codecs.bottlenecks import Averages, EMACodebook, Gumbel, GumbelRelaxation
 from pipeline.codecs.critic import Perceptual
 from pipeline.codecs.quantisers import Codebook, GumbelQuantiser, as_latent, as_rows, nearest_codes
 from pipeline.codecs.spectral_distances import SpectralDistance
@@ -38,7 +38,7 @@ def test_rows_and_latents_are_inverse_and_row_major():
 def test_codewords_follow_the_mean_of_their_vectors():
     codebook = Codebook(2, 1)
     codebook.k.copy_(torch.tensor([[0.0], [10.0]]))
-    averages = AveragedCodebook(codebook, Averages(decay=0.5, revive_below=0.0))
+    averages = EMACodebook(codebook, Averages(decay=0.5, revive_below=0.0))
     averages(torch.tensor([[[1.0, 2.0, 12.0]]]), 0, torch.Generator())
     # counts: 0.5 * 1 + 0.5 * [2, 1]; sums: 0.5 * [0, 10] + 0.5 * [3, 12]
     assert averages.counts.tolist() == [1.5, 1.0]
@@ -48,7 +48,7 @@ def test_codewords_follow_the_mean_of_their_vectors():
 def test_a_dead_code_restarts_at_a_vector_of_the_batch_and_is_then_used():
     codebook = Codebook(3, 2)
     codebook.k.copy_(torch.tensor([[0.0, 0.0], [5.0, 5.0], [1000.0, 1000.0]]))
-    averages = AveragedCodebook(codebook, Averages(decay=0.5, revive_below=0.4))
+    averages = EMACodebook(codebook, Averages(decay=0.5, revive_below=0.4))
     generator = torch.Generator().manual_seed(0)
     batch = torch.tensor([[[0.0, 0.2, 5.0, 5.2], [0.0, 0.2, 5.0, 5.2]]])
     seen = set()
@@ -62,7 +62,7 @@ def test_the_straight_through_gradient_and_the_commitment():
     codebook = Codebook(2, 1)
     codebook.k.copy_(torch.tensor([[0.0], [10.0]]))
     latent = torch.tensor([[[1.0, 8.0]]], requires_grad=True)
-    quantised = AveragedCodebook(codebook, AVERAGES)(latent, 0, torch.Generator())
+    quantised = EMACodebook(codebook, AVERAGES)(latent, 0, torch.Generator())
     assert quantised.latent.detach().tolist() == [[[0.0, 10.0]]]
     assert float(quantised.loss) == pytest.approx((1 + 4) / 2)
     quantised.latent.sum().backward(retain_graph=True)

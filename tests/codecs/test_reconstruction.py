@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.codecs.jukebox import JukeboxVQVAE
 from pipeline.codecs.quantisers import Codebook, perplexity
-from pipeline.codecs.reconstruction import judge_pictures, judge_reconstructions, judge_sound
+from pipeline.codecs.reconstruction import (
+    audio_reconstruction_scores,
+    image_reconstruction_scores,
+    reconstruction_scores,
+)
+from pipeline.codecs.vqgan import VQGAN
 from pipeline.runtime.errors import UserError
 from tests.helpers.codec_learners import sound_learner, sounds
 
@@ -18,14 +24,17 @@ def test_perplexity_counts_codes_in_effective_use():
     assert math.isnan(perplexity(torch.zeros(4)))
 
 
-class Echo:
+class Echo(JukeboxVQVAE, VQGAN):
     """A codec that gives back what it got, but for the last half, which it silences or blackens."""
 
     n_codes, factor = 4, 1
     quantiser = Codebook(4, 1)
 
+    def __init__(self):
+        pass
+
     def encode(self, x):
-        self.given = x
+        object.__setattr__(self, "given", x)
         return torch.tensor([[0, 1, 1, 1]]).expand(len(x), 4)
 
     def decode(self, codes, grid=None):
@@ -36,7 +45,7 @@ class Echo:
 
 def test_sound_is_judged_by_error_spectra_and_codes():
     sound = torch.randn(1, 44100, generator=torch.Generator().manual_seed(0))
-    figures = judge_sound(Echo(), [sound, torch.zeros_like(sound)])
+    figures = audio_reconstruction_scores(Echo(), [sound, torch.zeros_like(sound)])
     assert figures["mse"] == pytest.approx(0.25, abs=0.01)
     assert figures["snr_db"] == pytest.approx(10 * math.log10(2), abs=0.1)
     assert figures["spectral_convergence"] == pytest.approx(math.sqrt(0.5), abs=0.03)
@@ -47,7 +56,7 @@ def test_sound_is_judged_by_error_spectra_and_codes():
 
 
 def test_pictures_are_judged_by_error_and_codes():
-    figures = judge_pictures(Echo(), [torch.ones(2, 3, 4, 4)])
+    figures = image_reconstruction_scores(Echo(), [torch.ones(2, 3, 4, 4)])
     assert figures["mse"] == 0.5
     assert figures["psnr_db"] == pytest.approx(10 * math.log10(2))
 
@@ -58,7 +67,7 @@ def test_real_codecs_are_judged_row_by_row():
             return sounds(np.random.default_rng(rows[0]), len(rows))
 
     codec = sound_learner().codec.eval()
-    figures = judge_reconstructions(codec, Content(), range(20))
+    figures = reconstruction_scores(codec, Content(), range(20))
     assert set(figures) >= {
         "mse",
         "snr_db",
@@ -68,4 +77,4 @@ def test_real_codecs_are_judged_row_by_row():
         "perplexity_share",
     }
     with pytest.raises(UserError, match="split is empty"):
-        judge_reconstructions(codec, Content(), [])
+        reconstruction_scores(codec, Content(), [])

@@ -84,6 +84,9 @@ class Oracle(nn.Module):
         self.n_codes, self.output = n_codes, nn.Linear(n_codes, n_codes, bias=False)
         nn.init.eye_(self.output.weight)
 
+    def encode(self, inputs):
+        return Answer(inputs["tokens"])
+
     def prepare(self, condition):
         return condition
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from pipeline.datasets import digits, toy_shapes
-from pipeline.media.content import Pictures
+from pipeline.media.content import Images
 from pipeline.metrics import judges
 from pipeline.metrics.images import (
     EvaluateImages,
@@ -76,7 +76,7 @@ def _data(raw, size, judge, folder):
     shuffled ones.
     """
     manifest = read_manifest(raw / "manifest.csv")
-    pictures = Pictures(manifest, size)
+    pictures = Images(manifest, size)
     tokens = _encode(pictures.read(list(range(len(manifest.clips)))))
     test = manifest.of("test")
     kinds = [manifest.clips[row].label or manifest.clips[row].id for row in test]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pipeline.datasets import digits, toy_shapes
-from pipeline.media.content import Pictures
+from pipeline.media.content import Images
 from pipeline.metrics import judges
 from pipeline.metrics.judge_networks import Matcher, vocabulary_of
 from pipeline.metrics.judge_training import TrainedJudge
@@ -59,7 +59,7 @@ def test_a_classifier_learns_digits_and_says_how_well(scans, tmp_path):
     assert facts["held_out"]["test"]["top1_accuracy"] > 85
     judge = judges.load_judge(tmp_path / "judge")
     rows = manifest.of("test")
-    images = Pictures(manifest, 16).read(rows)
+    images = Images(manifest, 16).read(rows)
     right = judge.logits(images).argmax(1) == torch.tensor(
         [judge.classes[manifest.clips[row].label] for row in rows]
     )
@@ -100,7 +100,7 @@ def test_a_matcher_brings_pictures_and_captions_together(scenes, tmp_path):
     )
     assert torch.allclose(told.norm(dim=1), torch.ones(4), atol=1e-5)
     assert torch.equal(told[0], told[1])
-    images = Pictures(manifest, 32).read(manifest.of("val"))
+    images = Images(manifest, 32).read(manifest.of("val"))
     assert torch.allclose(judge.embed_images(images).norm(dim=1), torch.ones(20), atol=1e-5)
     assert judge.logits is None
 
@@ -167,7 +167,7 @@ def test_published_judges_are_checked_by_digest(scans, tmp_path):
     judges.build_judge(config, manifest, scans, tmp_path / "judge")
     judge = judges.load_judge(tmp_path / "judge")
     assert judge.features_name == "inception"
-    assert judge.features(Pictures(manifest, 16).read([0, 1])).shape == (2, 2048)
+    assert judge.features(Images(manifest, 16).read([0, 1])).shape == (2, 2048)
     assert judge.logits is None
     torch.save({"changed": torch.ones(1)}, tmp_path / "inception.pth")
     with pytest.raises(UserError, match="gone or changed"):

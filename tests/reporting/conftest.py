@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.media.content import Sound
+from pipeline.media.content import AudioClips
 from pipeline.media.video import write_video
 from pipeline.metrics.dance_rows import DanceData, EvaluateDance, describe_clips, evaluate_dance
 from pipeline.metrics.genre import JudgeDance, build_gallery, load_gallery
@@ -96,7 +96,7 @@ def dance_data(tmp_path_factory):
     genres = [clip.genre for clip in clips[:N_TRAINING]]
     judge = JudgeDance(embedding="mfcc", weights=None)
     build_gallery(root / "judge", judge, waves[:N_TRAINING], genres, waves[:2], genres[:2], RATE)
-    sound = Sound(Manifest(tuple(clips), root), RATE, SECONDS, None)
+    sound = AudioClips(Manifest(tuple(clips), root), RATE, SECONDS, None)
     stores = {
         kind: Store(root / f"{kind}.h5", kind) for kind in ("tokens", "conditions", "samples")
     }

@@ -4,8 +4,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from pipeline.model.layers import ConvFeedForward, Linear, SelfAttention, linear_feed_forward
 from pipeline.runtime import cpu
-from pipeline.runtime.cpu import Linear, convolution, linear, linear_gradients
+from pipeline.runtime.cpu import convolution, linear, linear_gradients
+from pipeline.runtime.products import Products, products
+
+
+@pytest.fixture(autouse=True)
+def _plain_products():
+    cpu.use_plain_products()
+    yield
+    cpu.use_plain_products()
 
 
 def assert_same(found, expected):
@@ -54,8 +63,43 @@ def test_convolutions_and_their_gradients(monkeypatch, few, n, m, layout):
 
 def test_under_autocast_and_in_double_precision_pytorch_multiplies():
     layer, x = Linear(4, 3), torch.randn(2, 4)
+    assert cpu.use_fast_products()
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(x).dtype == torch.bfloat16
     assert layer.double()(x.double()).dtype == torch.float64
     with torch.backends.mkldnn.flags(enabled=False):
         assert torch.equal(linear(x, layer.weight.float(), None), F.linear(x, layer.weight.float()))
+
+
+def test_the_private_operators_of_torch_are_still_there():
+    assert cpu.fast_products_exist(), (
+        "this torch has no oneDNN products; the stages multiply plainly and are slower on AMD"
+    )
+
+
+def networks():
+    torch.manual_seed(0)
+    return [SelfAttention(24, 3), linear_feed_forward(24, 2), ConvFeedForward(24, 2, (2, 4))]
+
+
+def test_networks_are_plain_torch_until_a_stage_puts_the_fast_products_in(monkeypatch):
+    monkeypatch.setattr(cpu, "FEW", 0)
+    calls, real = [], torch.ops.mkldnn._linear_pointwise
+    monkeypatch.setattr(
+        cpu, "_product", lambda x, w, b=None: calls.append(1) or real(x, w, b, "none", [], "")
+    )
+    x = torch.randn(2, 8, 24)
+    plain = [network(x) for network in networks()]
+    assert products == Products()
+    assert not calls
+    assert cpu.use_fast_products()
+    for network, expected in zip(networks(), plain, strict=True):
+        before = len(calls)
+        torch.testing.assert_close(network(x), expected, rtol=1e-4, atol=3e-5)
+        assert len(calls) > before
+
+
+def test_without_the_operators_the_products_stay_plain(monkeypatch):
+    monkeypatch.setattr(cpu, "fast_products_exist", lambda: False)
+    assert not cpu.use_fast_products()
+    assert products == Products()

@@ -5,6 +5,7 @@ token.
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipeline.model.encoders.label import checked_labels
@@ -68,7 +69,7 @@ class DanceEncoder(nn.Module):
         self.norm = nn.Identity() if self.as_paper else nn.LayerNorm(config.width)
         self.empty = nn.Parameter(torch.zeros(1, config.width))
 
-    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+    def forward(self, inputs: dict[str, Tensor]) -> Float[Tensor, "B T width"]:
         """The condition of a batch of inputs by name."""
         motion, visual = self.motion(inputs["motion"]), self.visual(inputs["visual"])
         if self.is_pooled:

@@ -1,12 +1,13 @@
 """The class condition: the number itself, which the denoiser's class tables look up."""
 
 import torch
+from jaxtyping import Int
 from torch import Tensor, nn
 
 from pipeline.runtime.errors import UserError
 
 
-def checked_labels(labels: Tensor, n_classes: int, name: str) -> Tensor:
+def checked_labels(labels: Tensor, n_classes: int, name: str) -> Int[Tensor, " B"]:
     """The numbers [B] as int64; raises UserError unless they are in 0..n_classes-1."""
     if labels.dim() != 1 or labels.is_floating_point():
         raise UserError(
@@ -23,6 +24,8 @@ def checked_labels(labels: Tensor, n_classes: int, name: str) -> Tensor:
 
 class LabelEncoder(nn.Module):
     """Class numbers [B] as they are; the absent class is the number after the last."""
+
+    empty: Tensor
 
     def __init__(self, n_classes: int):
         super().__init__()

@@ -1,6 +1,7 @@
 """The motion encoder: the convolution stacks of the paper's Table 5, along time."""
 
 import torch
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,7 +24,9 @@ def as_frames(kind: PoseKind, motion: Tensor) -> Tensor:
     return frames
 
 
-def pose_features(kind: PoseKind, motion: Tensor, fps: float) -> Tensor:
+def pose_features(
+    kind: PoseKind, motion: Shaped[Tensor, "..."], fps: float
+) -> Float[Tensor, "B T F"]:
     """What the encoder reads [B, T, F] of poses [B, T, numbers]: where the camera stood and how big
     the dancer is, removed.
 
@@ -115,7 +118,8 @@ class MotionEncoder(nn.Module):
         as_paper: bool = False,
     ):
         super().__init__()
-        self.kind, self.fps, self.as_paper = kind, fps, as_paper
+        self.kind: PoseKind = kind
+        self.fps, self.as_paper = fps, as_paper
         n_features = self._read(torch.zeros(1, 2, numbers_per_frame(kind), device="cpu")).shape[-1]
         layers: list[nn.Module] = []
         previous = n_features
@@ -131,7 +135,7 @@ class MotionEncoder(nn.Module):
         ]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, motion: Tensor) -> Tensor:
+    def forward(self, motion: Shaped[Tensor, "..."]) -> Float[Tensor, "B T out"]:
         """Features [B, T, out_width] of a motion [B, T, numbers]."""
         return self.layers(self._read(motion).transpose(1, 2)).transpose(1, 2)
 

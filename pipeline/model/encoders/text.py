@@ -2,7 +2,10 @@
 CLIP's own features.
 """
 
+from collections.abc import Sequence
+
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipeline.runtime.errors import UserError
@@ -30,7 +33,9 @@ class TextEncoder(nn.Module):
     token.
     """
 
-    def __init__(self, config: TextConfig, vocabulary: list[int]):
+    vocabulary: Tensor
+
+    def __init__(self, config: TextConfig, vocabulary: Sequence[int]):
         super().__init__()
         if not 2 < config.length <= CONTEXT:
             raise UserError(
@@ -57,7 +62,7 @@ class TextEncoder(nn.Module):
         )
         self.empty = nn.Parameter(torch.zeros(1, config.width))
 
-    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+    def forward(self, inputs: dict[str, Tensor]) -> Float[Tensor, "B S width"]:
         """The features of the captions among the inputs."""
         text = inputs["text"].long()
         if text.dim() != 2 or not bool((text == END).any(1).all()):
@@ -96,7 +101,7 @@ class ClipTextCondition(nn.Module):
         self.width = width
         self.empty = nn.Parameter(torch.randn(length, width) / width**0.5)
 
-    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+    def forward(self, inputs: dict[str, Tensor]) -> Float[Tensor, "B S width"]:
         """The features [B, 77, 512] among the inputs."""
         features = inputs["clip_text"]
         if features.shape[1:] != self.empty.shape:

@@ -1,5 +1,6 @@
 """The visual encoder: a small convolution stack over a clip's I3D sequence."""
 
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,7 +21,7 @@ class VisualEncoder(nn.Module):
         )
         self.leave = nn.Linear(width, out_width)
 
-    def forward(self, visual: Tensor) -> Tensor:
+    def forward(self, visual: Shaped[Tensor, "..."]) -> Float[Tensor, "B T out"]:
         """Features [B, T', out_width] of an I3D sequence; raises UserError for another number of
         features.
         """

@@ -33,9 +33,7 @@ class ReleasedModel(Network):
         """
         if isinstance(condition, Tensor):
             given = self.encoder if isinstance(self.encoder, GivenLabels | GivenFeatures) else None
-            condition = Condition(
-                given.checked(condition) if given else condition, self.encoder.empty
-            )
+            condition = Condition(given.checked(condition) if given else condition, self.empty)
         return self.output(self.features(x_t, t, condition)).transpose(1, 2)
 
     def encode_condition(
@@ -110,13 +108,14 @@ def load_released(
     sizes = sizes_of(published, path)
     denoiser_config, grid = settings(sizes, config, path)
     with torch.device("meta"):
-        size = (
-            {"n_classes": sizes.condition_size}
-            if sizes.is_class
-            else {"condition_width": sizes.condition_size}
-        )
         denoiser = Denoiser(
-            denoiser_config, sizes.n_codes, sizes.n_steps, grid, table=sizes.table, **size
+            denoiser_config,
+            sizes.n_codes,
+            sizes.n_steps,
+            grid,
+            n_classes=sizes.condition_size if sizes.is_class else None,
+            condition_width=None if sizes.is_class else sizes.condition_size,
+            table=sizes.table,
         )
     _refuse_differences(released_layout(denoiser), _without_masks(published), path)
     denoiser.load_state_dict(translated(denoiser, published), assign=True)
@@ -197,10 +196,11 @@ def _encoder(
         name = "condition" if sizes.table[0] == 1 else "clip_text"
         return GivenFeatures(name, sizes.condition_size, wrapper.get("empty_text_embed"))
     genre = wrapper.get("condition_emb.genre_embed.weight") if fusion == "lin1" else None
+    out, fused = wrapper[f"{fusion}.weight"].shape
     encoder = ReleasedDanceEncoder(
         ReleasedMotionEncoder.from_shapes(motion, path) if motion else None,
-        nn.Linear(*reversed(wrapper[f"{fusion}.weight"].shape)),
-        None if genre is None else nn.Embedding(*genre.shape),
+        nn.Linear(fused, out),
+        None if genre is None else nn.Embedding(genre.shape[0], genre.shape[1]),
     )
     state = {f"motion.{name}": tensor for name, tensor in motion.items()}
     state |= {f"fusion.{name}": tensor for name, tensor in _below(wrapper, f"{fusion}.").items()}

@@ -86,12 +86,12 @@ class ReleasedMotionEncoder(nn.Module):
         """
         try:
             wide, numbers = state["lin1.weight"].shape
-            widths = tuple(state[f"model.{i}.weight"].shape[0] for i in (0, 7, 13))
+            first, second, third = (state[f"model.{i}.weight"].shape[0] for i in (0, 7, 13))
             return cls(
                 state["model.0.weight"].shape[1],
                 numbers,
                 wide,
-                widths,
+                (first, second, third),
                 state["lin2.weight"].shape[0],
             )
         except KeyError as error:
@@ -137,7 +137,8 @@ class ReleasedDanceEncoder(nn.Module):
         motion = self.motion(inputs["motion"])
         parts = [motion, inputs["visual"].to(motion.dtype).reshape(len(motion), 1, -1)]
         if self.genre is not None:
-            parts.append(self.genre(self._genre_numbers(inputs["genre"]))[:, None])
+            numbers = _genre_numbers(inputs["genre"], self.genre.num_embeddings)
+            parts.append(self.genre(numbers)[:, None])
         joined = torch.cat(parts, dim=-1)
         if joined.shape[-1] != self.fusion.in_features:
             visual = self.fusion.in_features - joined.shape[-1] + parts[1].shape[-1]
@@ -146,16 +147,17 @@ class ReleasedDanceEncoder(nn.Module):
             )
         return self.fusion(joined)
 
-    def _genre_numbers(self, genre: Tensor) -> Tensor:
-        n_genres = self.genre.num_embeddings
-        numbers = (
-            genre.reshape(len(genre), -1).argmax(-1)
-            if genre.dim() > 1 and genre.shape[-1] == n_genres
-            else genre
+
+def _genre_numbers(genre: Tensor, n_genres: int) -> Tensor:
+    """The genres [B] of numbers or one-hot rows."""
+    numbers = (
+        genre.reshape(len(genre), -1).argmax(-1)
+        if genre.dim() > 1 and genre.shape[-1] == n_genres
+        else genre
+    )
+    numbers = numbers.long().reshape(-1)
+    if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < n_genres:
+        raise UserError(
+            f"Genres must be numbers in 0..{n_genres - 1} or one-hot rows of {n_genres}."
         )
-        numbers = numbers.long().reshape(-1)
-        if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < n_genres:
-            raise UserError(
-                f"Genres must be numbers in 0..{n_genres - 1} or one-hot rows of {n_genres}."
-            )
-        return numbers
+    return numbers

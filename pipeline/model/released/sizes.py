@@ -104,7 +104,7 @@ def settings(
                 f" {sizes.factor}) is none of the published configurations; give config={{'heads':"
                 " ..., 'grid': (rows, columns)}."
             )
-        given = {"heads": PUBLISHED_HEADS} | ({"grid": CLASS_GRID} if sizes.is_class else {})
+        given: dict = {"heads": PUBLISHED_HEADS} | ({"grid": CLASS_GRID} if sizes.is_class else {})
     if "heads" not in given:
         raise UserError(
             f"{path}: the configuration must say `heads`, which the weights do not show."
@@ -119,7 +119,7 @@ def settings(
     denoiser = DenoiserConfig(
         layers=sizes.layers,
         width=sizes.width,
-        heads=given["heads"],
+        heads=int(given["heads"]),
         feed_forward=sizes.feed_forward,
         factor=sizes.factor,
         positions="learned",
@@ -160,7 +160,8 @@ def _grid(sizes: Sizes, given: dict, path: Path) -> tuple[int, int] | None:
     if "grid" in given:
         grid = (int(given["grid"][0]), int(given["grid"][1]))
     elif length is not None:
-        grid = (math.isqrt(length),) * 2 if sizes.feed_forward == "conv" else (1, length)
+        side = math.isqrt(length)
+        grid = (side, side) if sizes.feed_forward == "conv" else (1, length)
     else:
         grid = None if sizes.is_class else sizes.table
     if grid and (length not in (None, math.prod(grid)) or math.prod(grid) > math.prod(sizes.table)):

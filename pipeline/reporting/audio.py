@@ -43,7 +43,7 @@ def draw_spectrogram(
     )
     decibels = librosa.power_to_db(mel, ref=max(1e-4, float(mel.max(initial=0))), top_db=-FLOOR_DB)
     seconds = len(audio) / sample_rate
-    with figure(path, 3.2, 1.15, colours=48, layout="none") as canvas:
+    with figure(path, 3.2, 1.15, colours=48, layout=None) as canvas:
         axes = canvas.add_axes((0, 0, 1, 1))
         axes.imshow(
             decibels,

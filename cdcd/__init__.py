@@ -1,0 +1,39 @@
+"""Discrete contrastive diffusion for music and images: the public Python name.
+
+`import cdcd` costs nothing: each name is brought in from `pipeline` when it is first used.
+"""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.codecs.jukebox import JukeboxVQVAE
+    from pipeline.codecs.vqgan import VQGAN
+    from pipeline.metrics.beats import beat_scores
+    from pipeline.model.network import load_model
+    from pipeline.model.released import load_released
+    from pipeline.runtime.errors import UserError
+
+__version__ = version("cdcd")
+__all__ = ["JukeboxVQVAE", "UserError", "VQGAN", "beat_scores", "load_model", "load_released"]
+
+_HOMES = {
+    "JukeboxVQVAE": "pipeline.codecs.jukebox",
+    "UserError": "pipeline.runtime.errors",
+    "VQGAN": "pipeline.codecs.vqgan",
+    "beat_scores": "pipeline.metrics.beats",
+    "load_model": "pipeline.model.network",
+    "load_released": "pipeline.model.released",
+}
+
+
+def __getattr__(name: str) -> object:
+    """The public name, from the module that defines it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'cdcd' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
