@@ -4,7 +4,6 @@ on its training split.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -48,7 +47,7 @@ class AudioCodec(Section):
     seed: int = 0
 
     @model_validator(mode="after")
-    def _has_all_it_needs(self) -> Self:
+    def _has_all_it_needs(self) -> "AudioCodec":
         _check_recipe(self)
         return self
 
@@ -73,7 +72,7 @@ class ImageCodec(Section):
     seed: int = 0
 
     @model_validator(mode="after")
-    def _has_all_it_needs(self) -> Self:
+    def _has_all_it_needs(self) -> "ImageCodec":
         _check_recipe(self)
         return self
 

@@ -5,14 +5,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from pipeline.codecs.recipes import PictureCodec, make_picture_codec
+from pipeline.codecs.recipes import ImageCodec, make_image_codec
 from pipeline.codecs.training import CodecTraining
 from pipeline.codecs.vqgan import VQGAN
 from tests.helpers.codec_learners import PICTURES, picture_learner, pictures
 
 
 class Drawn:
-    """Six pictures, as `pipeline.media.content.Pictures` reads them."""
+    """Six pictures, as `pipeline.media.content.Images` reads them."""
 
     def read(self, rows, generator=None):
         return pictures(np.random.default_rng(0), 6)[rows]
@@ -26,8 +26,8 @@ def published(tmp_path):
 
 
 def make(path, tmp_path, **changes):
-    config = PictureCodec(weights=str(path), image_size=8, **changes)
-    return make_picture_codec(config, Drawn(), list(range(6)), tmp_path)
+    config = ImageCodec(weights=str(path), image_size=8, **changes)
+    return make_image_codec(config, Drawn(), list(range(6)), tmp_path)
 
 
 def test_the_used_codes_are_computed_from_the_training_pictures(published, tmp_path):
@@ -58,6 +58,6 @@ def test_training_with_weights_fine_tunes_them(published, tmp_path):
 def test_a_recipe_that_lacks_something_is_refused():
     with pytest.raises(ValidationError, match="training needs an objective"):
         training = CodecTraining(steps=3, batch_size=2, learning_rate=1e-4)
-        PictureCodec(weights="vqgan_f8", image_size=8, training=training)
+        ImageCodec(weights="vqgan_f8", image_size=8, training=training)
     with pytest.raises(ValidationError, match="give architecture, objective and training"):
-        PictureCodec(weights=None, image_size=8)
+        ImageCodec(weights=None, image_size=8)

@@ -19,6 +19,7 @@ from pipeline.runtime.files import sha256_file
 from pipeline.runtime.params import validate
 from pipeline.storage.manifest import Clip, Manifest
 from pipeline.storage.store import Store
+from tests.helpers.run_file import write_run
 
 TRAINING = {"steps": 2, "batch_size": 2, "frames": 16, "learning_rate": 1e-3, "seed": 0}
 VISUAL = {
@@ -41,10 +42,16 @@ POSE = {
 }
 
 
+@pytest.fixture(autouse=True)
+def two_clips_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("CDCD_HOME", str(tmp_path / "home"))
+    write_run(tmp_path / "home", extract_batch=2)
+
+
 def settings(pose: dict | None = None, **visual) -> ExtractDance:
     return validate(
         ExtractDance,
-        {"pose": POSE | (pose or {}), "visual": VISUAL | visual, "batch": 2},
+        {"pose": POSE | (pose or {}), "visual": VISUAL | visual},
         "extract",
     )
 
@@ -180,6 +187,5 @@ def test_nothing_usable_is_said(films, tmp_path):
 def test_settings_without_their_weights_are_one_sentence(
     films, tmp_path, monkeypatch, changes, message
 ):
-    monkeypatch.setenv("CDCD_HOME", str(tmp_path / "home"))
     with pytest.raises(UserError, match=message):
         run(films, tmp_path, **changes)
