@@ -84,7 +84,7 @@ def dance(
 
 
 def _controls(song: Song, times: np.ndarray, noise: Noise, rng: np.random.Generator) -> np.ndarray:
-    style, beat_s = STYLES[song.genre], 60 / song.bpm
+    style, beat_s = STYLES[song.title.genre], song.beat_s
     first_bar, last_bar = (int(np.floor(t / beat_s / 4)) for t in (times[0] - 1, times[-1] + 1))
     size = rng.normal(1, noise.size)
     phrase = rng.integers(len(style.phrases))
@@ -110,11 +110,9 @@ def _controls(song: Song, times: np.ndarray, noise: Noise, rng: np.random.Genera
                         size * _pose(name) * rng.uniform(0.3, 0.8),
                     )
                 )
-        for beat, strength in song.hits:
-            if rng.random() > noise.missed:
-                pulses.append(
-                    ((4 * bar + beat) * beat_s + late + rng.normal(0, noise.timing_s), strength)
-                )
+    for time_s, strength in song.accents(times[0] - 1, times[-1] + 1):
+        if rng.random() > noise.missed:
+            pulses.append((time_s + late + rng.normal(0, noise.timing_s), strength))
 
     controls = _reach(times, keys, attack)
     beats = (times - late) / beat_s + _wander(times.size, 0.04, rng)
@@ -159,7 +157,7 @@ def _knees(times: np.ndarray, pulses: list[tuple[float, float]]) -> np.ndarray:
     """A dip [T] that is deepest at each pulse: falls within a tenth of a second, recovers within a
     fifth.
     """
-    at, strength = np.array(pulses).T
+    at, strength = np.array(pulses).reshape(-1, 2).T
     since = times[:, None] - at
     return np.where(since < 0, np.exp(since / 0.04), np.exp(-since / 0.09)) @ strength
 
