@@ -52,9 +52,7 @@ def _is_smpl(motion: np.ndarray) -> bool:
     return motion.ndim == 2 and motion.shape[1] == 219
 
 
-def motion_speed(
-    positions: np.ndarray, fps: float, seen: np.ndarray | None = None
-) -> np.ndarray:
+def motion_speed(positions: np.ndarray, fps: float, seen: np.ndarray | None = None) -> np.ndarray:
     """The mean speed of the joints between frames, [T - 1], smoothed over 25 ms.
 
     `positions` is [T, J, D] in any unit; `seen` [T, J] weighs a joint by the lesser of its scores
