@@ -27,7 +27,7 @@ LEVELS = {
 """dB relative to full scale of one loud note of each part."""
 SOFT = -7.0  # dB of a soft note
 BASS_FROM, CHORDS_FROM, PAD_FROM, LEAD_FROM = 33, 55, 52, 67  # lowest pitches
-HATS = {"X": (42, 0.0), "x": (42, SOFT), "o": (46, 0.0), "r": (42, -3.0), "R": (51, 0.0)}
+HATS = {"X": (42, 0.0), "x": (42, SOFT), "o": (46, 0.0), "r": (42, -3.0), "R": (51, -4.0)}
 FILLS = {"s": 38, "h": 48, "m": 45, "l": 41, "c": 39, "t": 47, "r": 42}
 KICK, CRASH = 36, 49
 DRUM_STEPS = 0.8  # sixteenths for which a drum's note is held

@@ -61,8 +61,8 @@ def check(config: ToyDance) -> list[str]:
 
 
 def prepare(config: ToyDance, raw: Path) -> list[tuple[str, str]]:
-    """The files left out (none); makes every clip into `raw`/media, its score beside it, the songs'
-    scores into `raw`/songs, and writes `raw`/manifest.csv.
+    """The files left out (none); makes every clip into `raw`/media, its score beside it, and
+    writes `raw`/manifest.csv.
 
     Each clip depends on the settings and its own place alone, so a killed run goes on with the
     missing clips and ends with the same bytes.
@@ -80,14 +80,11 @@ def prepare(config: ToyDance, raw: Path) -> list[tuple[str, str]]:
                 as_completed(work), "filming dancers, song by song", total=len(work)
             ):
                 done.result()
-        with atomic(raw / "media") as media, atomic(raw / "songs") as scores:
+        with atomic(raw / "media") as media:
             media.mkdir()
-            scores.mkdir()
             for take in takes:
                 for name in (f"{take.id}.mp4", f"{take.id}.mid"):
                     shutil.copyfile(unfinished / name, media / name)
-            for song in {take.song for take in takes}:
-                shutil.copyfile(unfinished / "songs" / f"{song}.mid", scores / f"{song}.mid")
         write_manifest(raw / "manifest.csv", [_row(config, take) for take in takes])
     return []
 
@@ -113,9 +110,8 @@ def plan(config: ToyDance) -> Iterator[Take]:
 
 
 def _film_song(config: ToyDance, title: Title, takes: list[Take], folder: Path) -> None:
-    """Makes the clips among `takes` that are danced to one song, and keeps its score."""
+    """Makes the clips among `takes` that are danced to one song."""
     song = compose(title, config.seed)
-    midi.write_score(folder / "songs" / f"{title}.mid", song.score)
     for take in takes:
         if take.song == title:
             film(config, take, song, folder / f"{take.id}.mp4")

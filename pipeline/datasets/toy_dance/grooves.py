@@ -274,7 +274,7 @@ GROOVES = {
         hats=("........R.......", "R.......R.......", "R...R...R...R..."),
         percussion=((81, "X.......x......."), (81, "....x.......x..."), (54, "........x.......")),
         bass_lines=("1...............", "1.......5.......", "1.....5.8......."),
-        stabs=("a.a.a.a.a.a.a.a.", "aaaaaaaaaaaaaaaa", "X.a.a.a.X.a.a.a."),
+        stabs=("a.a.a.a.a.a.a.a.", "a.aaa.a.a.aaa.a.", "X.a.a.a.X.a.a.a."),
         fills=("............tttt", "................", "..........t.t.tt"),
         progressions=(
             "0:maj | 7:maj | 9:min7 | 5:maj7",
@@ -283,6 +283,6 @@ GROOVES = {
         ),
         held=(0.95, 0.95),
         density=0.35,
-        levels=(-3, 0, 4, 3, 2),
+        levels=(-2, 1, 4, 1, 1),
     ),
 }

@@ -19,8 +19,8 @@ FORM = (("intro", 2), ("verse", 4), ("chorus", 4), ("verse", 4), ("chorus", 4))
 """The sections of a song and their bars: half a minute at the fastest tempo."""
 BARS = sum(bars for _, bars in FORM)
 CLIPS_PER_SONG = 2
-ACCENTS = {"kick": 1.0, "snare": 1.0, "tom": 0.8, "hat": 0.3, "cymbal": 0.5, "percussion": 0.3}
-BASS_ACCENT, CHORD_ACCENT = 0.5, 0.7
+ACCENTS = {"kick": 1.0, "snare": 1.0, "tom": 0.8, "hat": 0.1, "cymbal": 0.3, "percussion": 0.1}
+BASS_ACCENT, CHORD_ACCENT = 0.2, 0.35
 TOGETHER_S = 0.04  # notes closer than this are heard as one hit
 
 
@@ -61,6 +61,11 @@ class Song:
         """Seconds of a beat."""
         return 60 / self.title.bpm
 
+    @property
+    def groove(self) -> Groove:
+        """The groove of the song's genre."""
+        return GROOVES[self.title.genre]
+
     def accents(self, start_s: float, end_s: float) -> list[tuple[float, float]]:
         """(time, strength 0..1) of the hits between two times that a dancer can hear: drums, bass
         and chords, as they are played.
@@ -78,10 +83,9 @@ class Song:
     def _strength(self, note: Note) -> float:
         if note.is_drum:
             return ACCENTS[drum_class(note.pitch)] * min(1.0, note.velocity / 80)
-        groove = GROOVES[self.title.genre]
-        if note.program in groove.basses:
+        if note.program in self.groove.basses:
             return BASS_ACCENT
-        return CHORD_ACCENT if note.program in groove.chords else 0.0
+        return CHORD_ACCENT if note.program in self.groove.chords else 0.0
 
 
 def split_songs(counts: dict[str, int]) -> dict[str, tuple[Title, ...]]:
