@@ -43,7 +43,7 @@ def draw_spectrogram(
     mel = _mel(audio, sample_rate)
     decibels = librosa.power_to_db(mel, ref=max(1e-4, float(mel.max(initial=0))), top_db=-FLOOR_DB)
     seconds = len(audio) / sample_rate
-    with figure(path, *SIZE, colours=64, layout="none") as canvas:
+    with figure(path, *SIZE, colours=96, layout="none") as canvas:
         axes = canvas.add_axes((0, 0, 1, 1))
         axes.imshow(
             decibels,
@@ -59,7 +59,7 @@ def draw_spectrogram(
             axes.axhspan(edge, edge + MARGIN, color="#000004", linewidth=0)
         axes.vlines(onsets, 0, MARGIN, color="#ffffff", linewidth=1.6)
         if reference is not None:
-            axes.vlines(reference, 1 - MARGIN, 1, color="#ffb000", linewidth=1.6)
+            axes.vlines(reference, 1 - MARGIN, 1, color="#ffffff", linewidth=1.6)
         axes.set(xlim=(0, seconds), ylim=(0, 1))
         axes.set_axis_off()
     return [round(float(onset), 3) for onset in onsets]
