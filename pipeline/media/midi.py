@@ -26,6 +26,7 @@ _DRUMS = {
     "tom": (41, 43, 45, 47, 48, 50),
     "cymbal": (49, 51, 52, 53, 55, 57, 59),
 }
+SHORTEST_S = 1e-3  # what sounds no longer is left out of a stretch
 _TICKS = 4800  # in a quarter note: a tick is 0.16 ms at 80 beats a minute
 
 
@@ -77,9 +78,13 @@ class Score:
 
     def stretch(self, start_s: float, duration_s: float) -> "Score":
         """The score of a stretch of the piece, its times from the stretch's start."""
+        end_s = start_s + duration_s
 
         def within(times: np.ndarray) -> np.ndarray:
-            return times[(times >= start_s) & (times < start_s + duration_s)] - start_s
+            return times[(times >= start_s) & (times < end_s)] - start_s
+
+        def sounds(item: Note | Chord) -> bool:
+            return min(item.end_s, end_s) - max(item.start_s, start_s) > SHORTEST_S
 
         def span(item: Note | Chord) -> tuple[float, float]:
             return max(item.start_s - start_s, 0.0), min(item.end_s - start_s, duration_s)
@@ -87,12 +92,10 @@ class Score:
         notes = [
             Note(*span(note), note.pitch, note.velocity, note.program, note.is_drum)
             for note in self.notes
-            if note.end_s > start_s and note.start_s < start_s + duration_s
+            if sounds(note)
         ]
         chords = [
-            Chord(*span(chord), chord.root, chord.quality)
-            for chord in self.chords
-            if chord.end_s > start_s and chord.start_s < start_s + duration_s
+            Chord(*span(chord), chord.root, chord.quality) for chord in self.chords if sounds(chord)
         ]
         beats, downbeats = within(self.beats), within(self.downbeats)
         return Score(tuple(sorted(notes)), beats, downbeats, tuple(chords), self.key, duration_s)

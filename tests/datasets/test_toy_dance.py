@@ -21,7 +21,7 @@ from pipeline.datasets.toy_dance.render import render
 from pipeline.datasets.toy_dance.songs import GENRES, Title, compose, split_songs
 from pipeline.datasets.toy_dance.sound import play
 from pipeline.media.audio import read_audio
-from pipeline.media.midi import Note, drum_class, read_score, score_bytes
+from pipeline.media.midi import Note, drum_class, read_score, score_bytes, write_score
 from pipeline.media.video import read_frames, write_video
 from pipeline.runtime.errors import UserError
 from pipeline.storage.manifest import read_manifest
@@ -114,6 +114,24 @@ def test_songs_have_sections_chords_and_a_band(songs):
         assert len(chorus.notes) > len(verse.notes)
 
 
+def test_the_score_of_any_stretch_survives_its_file(songs, tmp_path):
+    rng = np.random.default_rng(4)
+    for song in songs.values():
+        score = song.score.stretch(rng.uniform(0, song.seconds - 2), 2.0)
+        write_score(tmp_path / "clip.mid", score)
+        again = read_score(tmp_path / "clip.mid")
+        assert len(again.notes) == len(score.notes) > 5
+        for part in {(note.program, note.is_drum, note.pitch) for note in score.notes}:
+            times, read = (
+                [n.start_s for n in each.notes if (n.program, n.is_drum, n.pitch) == part]
+                for each in (score, again)
+            )
+            assert read == pytest.approx(times, abs=1e-3)
+        assert again.beats == pytest.approx(score.beats, abs=1e-3)
+        assert again.key == score.key
+        assert [chord.name for chord in again.chords] == [chord.name for chord in score.chords]
+
+
 def test_players_keep_time_like_people(songs):
     """Kicks lie near the grid of sixteenths, never all on it, machines nearer than a jazz band."""
 
@@ -198,11 +216,12 @@ def test_scores_agree_with_estimators_on_the_sound(songs):
 def test_a_missing_or_damaged_sound_font_is_one_sentence(tmp_path, monkeypatch):
     sound.sound_font.cache_clear()
     monkeypatch.setattr(sound, "SOUND_FONT", tmp_path / "TimGM6mb.sf2")
-    with pytest.raises(UserError, match="TimGM6mb.sf2 is missing; install pretty_midi again"):
-        check(SMALL)
-    sound.SOUND_FONT.write_bytes(b"RIFF")
-    with pytest.raises(UserError, match="TimGM6mb.sf2 is damaged"):
-        check(SMALL)
+    for words in ("TimGM6mb.sf2 is missing; install pretty_midi again", "TimGM6mb.sf2 is damaged"):
+        with pytest.raises(UserError, match=words):
+            prepare(SMALL, tmp_path / "raw")
+        assert [words in finding for finding in check(SMALL)] == [True]
+        assert not (tmp_path / "raw").exists()
+        sound.SOUND_FONT.write_bytes(b"RIFF")
     monkeypatch.undo()
     assert check(SMALL) == []
 

@@ -13,6 +13,7 @@ from pipeline.datasets.toy_dance.render import render
 from pipeline.datasets.toy_dance.songs import Song, Title, compose, split_songs
 from pipeline.datasets.toy_dance.sound import play, sound_font
 from pipeline.media import midi, video
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
 from pipeline.runtime.params import Section
 from pipeline.runtime.progress import progress
@@ -53,10 +54,11 @@ class Take:
 
 
 def check(config: ToyDance) -> list[str]:
-    """What is missing before `prepare` can run: nothing but the sound font, which is installed with
-    pretty_midi; all else is made here.
-    """
-    sound_font()
+    """What is missing before `prepare` can run: at most the sound font, all else is made here."""
+    try:
+        sound_font()
+    except UserError as error:
+        return [str(error)]
     return []
 
 
@@ -67,6 +69,7 @@ def prepare(config: ToyDance, raw: Path) -> list[tuple[str, str]]:
     Each clip depends on the settings and its own place alone, so a killed run goes on with the
     missing clips and ends with the same bytes.
     """
+    sound_font()  # refuses a missing one before the work
     takes = list(plan(config))
     code = Path(__file__).parent
     with scratch(
