@@ -22,7 +22,7 @@ from pipeline.metrics.beats import harmonic_mean
 
 SIGMA_SECONDS = 0.05
 SMOOTHING_SECONDS = 0.025
-PROMINENCE = 0.1
+PROMINENCE = 0.2
 RANGE_PERCENTILES = (5, 95)
 FASTEST_PERCENTILE = 95
 
@@ -94,7 +94,7 @@ def kinematic_accents(
     """The seconds at which the movement [T, J, D] has a local minimum of speed; none when nothing
     moves.
 
-    A minimum counts when it is at least a tenth of the clip's range of speeds deep, so that
+    A minimum counts when it is at least a fifth of the clip's range of speeds deep, so that
     tracking noise makes no accents; the range lies between the 5th and the 95th percentile, so
     that a moment of wild tracking hides none. A parabola through the minimum and its neighbours
     places it between frames. `seen` [T, J] are the joints' scores (`visibility`).
