@@ -23,7 +23,7 @@ STAGES = (
     "evaluate",
     "report",
 )
-TOOLS = ("generate", "compare", "listen", "mos", "weights")
+TOOLS = ("generate", "fit", "compare", "listen", "mos", "weights")
 
 
 class OneByOne(TyperGroup):

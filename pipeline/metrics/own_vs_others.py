@@ -3,9 +3,10 @@ clips' music to the same movement, paired clip by clip.
 
 The fit is `pipeline.metrics.alignment`'s. A dance with many accents fits any music better than one
 with few, so the two are compared clip by clip and the interval is that of their difference. Beside
-the music stand the true sound track, a metronome (whose difference is 0: everybody gets the same),
-and the music moved by the one constant lag that suits all clips best: what it gains shows a
-constant delay, not knowledge of the dance.
+the music stand the true sound track, a metronome (whose difference is 0 where the clips are equally
+long: everybody gets the same), and the music moved by the one constant lag that suits all clips
+best: what that gains was lost to a delay. The lag is chosen on the same clips, so its row is an
+upper bound.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from pipeline.metrics import controls
 from pipeline.metrics.alignment import SIGMA_SECONDS, alignment, dance_accents
 from pipeline.metrics.beats import harmonic_mean, onset_envelope, onset_times
 from pipeline.metrics.bootstrap import draw_weights, interval, weighted_mean
-from pipeline.metrics.results import Result
+from pipeline.metrics.results import ClipResult, Evaluation, Result
 from pipeline.runtime.errors import UserError
 
 PROTOCOL = "own_vs_others"
@@ -113,19 +114,22 @@ def own_against_others(
     sample_rate: int,
     generator: np.random.Generator,
     *,
+    ids: list[str] | None = None,
     groups: list[str] | None = None,
     true_waveforms: list[np.ndarray] | None = None,
     draws: int = 1000,
     bpm: float = 120.0,
-) -> list[Result]:
-    """The table of any clips with music: rows `model`, `model_best_lag`, `metronome` and, with
-    `true_waveforms`, `ground_truth`; figures `fit_own`, `fit_others` and `fit_gain`, their
-    difference, each with a 95 % bootstrap interval over groups (the clips themselves by default).
+) -> Evaluation:
+    """The table of any clips with music, and the same clip by clip: rows `model`, `model_best_lag`,
+    `metronome` and, with `true_waveforms`, `ground_truth`; figures `fit_own`, `fit_others` and
+    `fit_gain`, their difference, each with a 95 % bootstrap interval over groups (the clips
+    themselves by default).
 
     `motions` are as conditions.h5 keeps them ([T, 3 J] or [T, 219]), `waveforms` [T] in [-1, 1].
     Raises UserError for fewer than two groups, or lists of different lengths.
     """
-    groups = groups or [str(number) for number in range(len(motions))]
+    ids = ids or [str(number) for number in range(len(motions))]
+    groups = groups or ids
     lists = [motions, waveforms, groups] + ([true_waveforms] if true_waveforms else [])
     if len({len(items) for items in lists}) > 1 or len(set(groups)) < 2:
         raise UserError(
@@ -148,11 +152,23 @@ def own_against_others(
     clicks = [controls.metronome(until, sample_rate, bpm) for until in seconds]
     heard["metronome"] = _onsets(clicks, sample_rate, seconds)
     weights = draw_weights(list(groups), draws, generator)
-    return [
-        line
-        for row, onsets in heard.items()
-        for line in _lines(row, *own_and_others(dances, onsets), weights, groups)
-    ]
+    results, clips = [], []
+    for row, onsets in heard.items():
+        own, others = own_and_others(dances, onsets)
+        figures = {"fit_own": own, "fit_others": others, "fit_gain": own - others}
+        results += [_line(row, *figure, weights, groups) for figure in figures.items()]
+        clips += [
+            ClipResult(name, row, metric, PROTOCOL, float(value))
+            for metric, values in figures.items()
+            for name, value in zip(ids, values)
+            if np.isfinite(value)
+        ]
+    remarks = {
+        "n_clips": len(ids),
+        "best_lag_s": lag,
+        "clips_without_accent": sum(not len(times) for times in cut),
+    }
+    return Evaluation(results, clips, remarks)
 
 
 def _onsets(waveforms: list[np.ndarray], sample_rate: int, seconds: list[float]) -> list:
@@ -160,20 +176,19 @@ def _onsets(waveforms: list[np.ndarray], sample_rate: int, seconds: list[float])
     return [onsets[onsets <= until] for onsets, until in zip(times, seconds)]
 
 
-def _lines(
-    row: str, own: np.ndarray, others: np.ndarray, weights: np.ndarray, groups: list[str]
-) -> list[Result]:
-    figures = {"fit_own": own, "fit_others": others, "fit_gain": own - others}
-    counted = len(own), len(set(groups)), 1
-    return [
-        Result(
-            row,
-            metric,
-            PROTOCOL,
-            float(np.nanmean(values)) if np.isfinite(values).any() else float("nan"),
-            float("nan"),
-            *interval(weighted_mean(values, weights)),
-            *counted,
-        )
-        for metric, values in figures.items()
-    ]
+def _line(
+    row: str, metric: str, values: np.ndarray, weights: np.ndarray, groups: list[str]
+) -> Result:
+    defined = np.flatnonzero(np.isfinite(values))
+    mean = float(values[defined].mean()) if len(defined) else float("nan")
+    spread = float("nan"), *interval(weighted_mean(values, weights))
+    return Result(
+        row,
+        metric,
+        PROTOCOL,
+        mean,
+        *spread,
+        n_clips=len(defined),
+        n_songs=len({groups[number] for number in defined}),
+        n_seeds=1,
+    )

@@ -200,6 +200,11 @@ PROTOCOLS = {
     "inception": (
         "through the published FID Inception of 2015-12-05, pictures resized as torchmetrics does"
     ),
+    "mfcc": (
+        "mfcc: on the means and deviations of 20 MFCCs, so timbre and its movement, not melody; no"
+        " network trained on music stands behind it"
+    ),
+    "yamnet": "yamnet: on AudioSet's YAMNet, which knows sounds of all kinds",
     "vit_b32": "judged by CLIP ViT-B/32",
     "resnet101": "judged by torchvision's ResNet-101 (IMAGENET1K_V1)",
     "test": (

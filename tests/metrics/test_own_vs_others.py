@@ -36,7 +36,7 @@ def brute(dances, onsets):
         for j in dances.others(i):
             until = min(dances.seconds[i], dances.seconds[j])
             fits.append(alignment(accents[accents <= until], onsets[j][onsets[j] <= until]))
-        others.append(np.nanmean(fits))
+        others.append(np.nanmean(fits) if np.isfinite(fits).any() else np.nan)
     return np.array(own), np.array(others)
 
 
@@ -109,8 +109,12 @@ def test_the_table_of_a_folder(generator):
     motions = [dancing(times) for times in beats]
     late = [clicking(times + 0.2) for times in beats]
     true = [clicking(times) for times in beats]
-    lines = own_against_others(motions, late, FPS, RATE, generator, true_waveforms=true)
-    table = {(line.row, line.metric): line for line in lines}
+    found = own_against_others(motions, late, FPS, RATE, generator, true_waveforms=true)
+    assert found.remarks["best_lag_s"] == pytest.approx(-0.2, abs=0.03)
+    table = {(line.row, line.metric): line for line in found.results}
+    each = [c.value for c in found.clips if (c.row, c.metric) == ("ground_truth", "fit_gain")]
+    assert len(each) == 10
+    assert np.mean(each) == pytest.approx(table["ground_truth", "fit_gain"].mean)
     assert {row for row, _ in table} == {"model", "model_best_lag", "ground_truth", "metronome"}
     truth, model = table["ground_truth", "fit_gain"], table["model", "fit_gain"]
     assert truth.low > 20
