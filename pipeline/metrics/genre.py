@@ -101,7 +101,9 @@ def build_gallery(
     with atomic(folder) as temporary:
         temporary.mkdir()
         np.savez(temporary / "gallery.npz", embeddings=gallery.embeddings, genres=gallery.genres)
-        if weights:
+        if weights and Path(weights).is_dir():
+            shutil.copytree(weights, temporary / "weights")
+        elif weights:
             shutil.copy(weights, temporary / "weights")
         facts = {
             "embedding": gallery.name,

@@ -204,6 +204,7 @@ PROTOCOLS = {
         "mfcc: on the means and deviations of 20 MFCCs, so timbre and its movement, not melody; no"
         " network trained on music stands behind it"
     ),
+    "musicnn": "musicnn: on the penultimate layer of a network that was trained to tag music",
     "yamnet": "yamnet: on AudioSet's YAMNet, which knows sounds of all kinds",
     "vit_b32": "judged by CLIP ViT-B/32",
     "resnet101": "judged by torchvision's ResNet-101 (IMAGENET1K_V1)",
