@@ -30,10 +30,8 @@ _DRUMS = {
 SHORTEST_S = 1e-3  # what sounds no longer is left out of a stretch
 _TICKS = 4800  # in a quarter note: a tick is 0.16 ms at 80 beats a minute
 
-_DAMAGE = (
-    *(OSError, EOFError, ValueError, LookupError, ArithmeticError, struct.error),
-    KeySignatureError,
-)
+_DAMAGE = (OSError, EOFError, ValueError, LookupError, ArithmeticError)
+_DAMAGE += (struct.error, KeySignatureError)  # derived from nothing above
 
 
 @dataclass(frozen=True, order=True)
