@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pretty_midi
+from mido.midifiles.meta import KeySignatureError
 
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
@@ -28,6 +29,9 @@ _DRUMS = {
 }
 SHORTEST_S = 1e-3  # what sounds no longer is left out of a stretch
 _TICKS = 4800  # in a quarter note: a tick is 0.16 ms at 80 beats a minute
+
+_DAMAGE = (OSError, EOFError, ValueError, LookupError, ArithmeticError)
+_DAMAGE += (struct.error, KeySignatureError)  # derived from nothing above
 
 
 @dataclass(frozen=True, order=True)
@@ -146,7 +150,7 @@ def read_score(path: Path) -> Score:
         midi = pretty_midi.PrettyMIDI(str(path))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; run the stage `download` again.") from None
-    except (OSError, EOFError, ValueError, KeyError, IndexError, struct.error):
+    except _DAMAGE:
         raise UserError(
             f"{path} is damaged (not a MIDI file); delete it and make it again."
         ) from None

@@ -132,17 +132,29 @@ def test_drums_have_classes():
     assert {drum_class(pitch) for pitch in range(128)} == set(DRUM_CLASSES)
 
 
-@pytest.mark.parametrize("content", [b"", b"MThd", b"not a score at all", b"MThd\0\0\0\6\0\1\0"])
+@pytest.mark.parametrize(
+    "content", [b"", b"MThd", b"not a score at all", b"MThd\0\0\0\6\0\1\0", b"MThd\0\0\0\2\0\1"]
+)
 def test_a_damaged_file_is_one_sentence(tmp_path, content):
     (tmp_path / "bad.mid").write_bytes(content)
     with pytest.raises(UserError, match="bad.mid is damaged"):
         read_score(tmp_path / "bad.mid")
 
 
-def test_a_cut_file_is_one_sentence(tmp_path):
-    (tmp_path / "cut.mid").write_bytes(score_bytes(WALTZ)[:-40])
-    with pytest.raises(UserError, match="cut.mid is damaged"):
-        read_score(tmp_path / "cut.mid")
+def test_no_damage_escapes_its_sentence(tmp_path):
+    """Cut anywhere, or with bytes overwritten, a file is read or refused, never a traceback."""
+    whole, rng, refused = score_bytes(WALTZ), np.random.default_rng(0), []
+    for number in range(300):
+        content = bytearray(whole[: rng.integers(len(whole))] if number % 3 == 0 else whole)
+        for place in rng.integers(len(whole), size=number % 3):
+            content[place] = rng.integers(256)
+        (tmp_path / "cut.mid").write_bytes(content)
+        try:
+            read_score(tmp_path / "cut.mid")
+        except UserError as error:
+            refused.append(str(error))
+    assert 100 <= len(refused) < 300
+    assert all("cut.mid is damaged" in sentence for sentence in refused)
 
 
 def test_a_missing_file_is_one_sentence(tmp_path):

@@ -45,12 +45,12 @@ class Harmony:
         return sorted({into(self.root + interval, lowest) for interval in intervals})
 
 
-def progression(text: str, key: int, first_bar: int) -> list[Harmony]:
-    """The chords of a text such as `0:min7 | 5:7 7:7`: bars parted by `|`, roots in semitones above
-    the key, the chords of one bar equally long.
+def progression(text: str, key: int, first_bar: int, bars: int) -> list[Harmony]:
+    """The chords of the first bars of a text such as `0:min7 | 5:7 7:7`: bars parted by `|`, roots
+    in semitones above the key, the chords of one bar equally long.
     """
     harmonies = []
-    for number, bar in enumerate(text.split("|")):
+    for number, bar in enumerate(text.split("|")[:bars]):
         names = bar.split()
         length = 16 // len(names)
         for place, name in enumerate(names):

@@ -109,30 +109,19 @@ def compose(title: Title, seed: int) -> Song:
     verse, chorus = (str(text) for text in rng.permutation(groove.progressions)[:2])
     texts = {"intro": verse, "verse": verse, "chorus": chorus}
     rhythms = {"verse": _rhythms(groove, rng), "chorus": _rhythms(groove, rng)}
-    rhythms["intro"] = _thinned(rhythms["verse"], groove, rng)
+    rhythms["intro"] = _thinned(rhythms["verse"], rng)
     motifs = {
         "verse": melody(rng, 32, 0.6 * groove.density, 4),
         "chorus": melody(rng, 32, groove.density, 6),
     }
     sings = bool(rng.random() < 0.5)  # whether the lead plays in the second verse as well
 
-    notes, harmonies, first_bar = [], [], 0
-    for number, (name, bars) in enumerate(FORM):
-        chords = progression(texts[name], key, first_bar)
-        chords = [chord for chord in chords if chord.start < 16 * (first_bar + bars)]
-        harmonies += chords
-        motif = motifs.get(name) if name == "chorus" or (number == 3 and sings) else None
-        section = [
-            replace(
-                rhythms[name],
-                number=bar,
-                first=bar == first_bar,
-                fill=str(rng.choice(groove.fills)) if bar == first_bar + bars - 1 else "",
-            )
-            for bar in range(first_bar, first_bar + bars)
-        ]
+    notes, harmonies = [], []
+    for number, (name, section) in enumerate(_sections(rhythms, groove, rng)):
+        chords = progression(texts[name], key, section[0].number, len(section))
+        motif = motifs[name] if name == "chorus" or (number == 3 and sings) else None
         notes += _play(players, section, chords, name == "chorus", motif, key)
-        first_bar += bars
+        harmonies += chords
 
     beats = np.arange(4 * BARS) * 4 * step_s
     score = Score(
@@ -147,6 +136,21 @@ def compose(title: Title, seed: int) -> Song:
         16 * BARS * step_s,
     )
     return Song(title, score)
+
+
+def _sections(
+    rhythms: dict[str, Bar], groove: Groove, rng: np.random.Generator
+) -> Iterator[tuple[str, list[Bar]]]:
+    """The form's sections by name, bar by bar, each with a fill in its last."""
+    first = 0
+    for name, bars in FORM:
+        section = [
+            replace(rhythms[name], number=number, first=number == first)
+            for number in range(first, first + bars)
+        ]
+        section[-1] = replace(section[-1], fill=str(rng.choice(groove.fills)))
+        yield name, section
+        first += bars
 
 
 def _band(groove: Groove, step_s: float, rng: np.random.Generator) -> dict[str, Player]:
@@ -183,7 +187,7 @@ def _rhythms(groove: Groove, rng: np.random.Generator) -> Bar:
     )
 
 
-def _thinned(bar: Bar, groove: Groove, rng: np.random.Generator) -> Bar:
+def _thinned(bar: Bar, rng: np.random.Generator) -> Bar:
     """An introduction to the verse: without its snare or without its bass."""
     if rng.random() < 0.5:
         return replace(bar, snare="." * 16)
