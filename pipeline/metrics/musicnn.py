@@ -2,8 +2,9 @@
 layer, from the TensorFlow checkpoint in the package of that name (`MTT_musicnn` or `MSD_musicnn`
 of musicnn 0.1.0, ISC licence).
 
-The layers follow the published graph; that they are the same is seen in the running means of its
-normalisations, which music reproduces layer by layer (tests).
+The layers follow the published graph. That they are the same is seen, up to the dense layers, in
+the running means of its normalisations, which music reproduces layer by layer (correlations of 0.86
+to 1.00), and of the dense layers in their tags (tests).
 """
 
 from pathlib import Path
