@@ -25,7 +25,8 @@ from pipeline.storage.weights import weights_file
 class JudgeDance(Section):
     """The evaluation network of the dance task.
 
-    `weights`: a name of `cdcd weights list` or a file; null for `mfcc`, which needs none.
+    `weights`: a name of `cdcd weights list` or a file (for `musicnn` the folder of its checkpoint);
+    null for `mfcc`, which needs none.
     """
 
     embedding: EmbeddingName
