@@ -27,7 +27,7 @@ STAGES = (
     "evaluate",
     "report",
 )
-TOOLS = ("generate", "compare", "listen", "mos", "preset", "weights")
+TOOLS = ("generate", "fit", "compare", "listen", "mos", "preset", "weights")
 
 
 class OneByOne(TyperGroup):

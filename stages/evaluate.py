@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from pipeline.diffusion.contrast import parse_setting
-from pipeline.metrics.dance_rows import DanceData, describe_clips, evaluate_dance
+from pipeline.metrics.dance_data import DanceData
+from pipeline.metrics.dance_rows import describe_clips, evaluate_dance
 from pipeline.metrics.genre import load_gallery
 from pipeline.metrics.images import ImageData, evaluate_images
 from pipeline.metrics.judges import load_judge

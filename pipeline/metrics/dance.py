@@ -1,8 +1,8 @@
-"""The figures of the dance task: what is heard in a clip, how it compares with the true music and
-the dance, and the summary.
+"""The figures of the dance task: what is heard in a clip, and how it compares with the true music,
+its score and the dance.
 
-Every row is measured alike, sampling seed by sampling seed and clip by clip; `summarise` turns that
-into `Result`s.
+Every row is measured alike, sampling seed by sampling seed and clip by clip;
+`pipeline.metrics.dance_summary` turns that into `Result`s.
 """
 
 from collections.abc import Iterable
@@ -16,33 +16,39 @@ from pipeline.metrics.beats import (
     Protocol,
     bin_counts,
     clip_scores,
-    harmonic_mean,
     onset_envelope,
     onset_times,
 )
-from pipeline.metrics.bootstrap import interval, weighted_mean
-from pipeline.metrics.distances import frechet_audio_distance, kernel_audio_distance
-from pipeline.metrics.results import ClipResult, Result
+from pipeline.metrics.loudness import loudness_lufs
+from pipeline.metrics.midi_truth import Truth, agreement
+from pipeline.metrics.music import Spectra, flatness_db, likeness, spectra
+from pipeline.metrics.own_vs_others import PROTOCOL, Dances, best_lag, own_and_others, shifted
+from pipeline.metrics.transcript import Transcript, transcribe
 
 Figures = dict[tuple[str, str], np.ndarray]  # (metric, protocol) -> [seeds, clips], NaN = undefined
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What is heard in one clip of sound: onsets by protocol, tempo, beats (seconds), and its
-    embedding [D].
+    """What is heard in one clip of sound: onsets by protocol, tempo, beats (seconds), its embedding
+    [D], what can be written down of it, flatness (dB), loudness (LUFS), and how like the true music
+    it sounds (None where there is none).
     """
 
     onsets: dict[str, np.ndarray]
     tempo: float
     beats: np.ndarray
     embedding: np.ndarray
+    transcript: Transcript
+    flatness: float
+    loudness: float
+    likeness: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
 class Clips:
-    """The clips of an evaluation, in order, all of one length. `heard` is their true music; it and
-    `genres` may be missing.
+    """The clips of an evaluation, in order, all of one length. `heard` is their true music; it,
+    `genres` and `truths`, what the scores of some or all of them say, may be missing.
     """
 
     ids: list[str]
@@ -51,14 +57,32 @@ class Clips:
     seconds: float
     accents: list[np.ndarray]
     heard: list[Heard] | None
+    truths: list[Truth | None] | None = None
+
+    @property
+    def dances(self) -> Dances:
+        """The dances as own against others takes them."""
+        return Dances(self.accents, [self.seconds] * len(self.ids), self.songs)
 
 
-def listen(audio: np.ndarray, sample_rate: int, embed) -> Heard:
-    """What is heard in `audio` [T]; `embed` is one of `pipeline.metrics.embeddings`."""
+def listen(audio: np.ndarray, sample_rate: int, embed, true: Spectra | None = None) -> Heard:
+    """What is heard in `audio` [T]; `embed` is one of `pipeline.metrics.embeddings`, `true` the
+    spectra of the music it is compared with.
+    """
     envelope = onset_envelope(audio, sample_rate)
     onsets = {name: onset_times(envelope, name) for name in ("d2m", "loris", "5hz")}
     tempo, beats = timing.track_beats(envelope)
-    return Heard(onsets, tempo, beats, embed(audio, sample_rate))
+    seen = spectra(audio, sample_rate)
+    return Heard(
+        onsets,
+        tempo,
+        beats,
+        embed(audio, sample_rate),
+        transcribe(seen, sample_rate),
+        flatness_db(seen.magnitudes),
+        loudness_lufs(audio, sample_rate),
+        likeness(true, seen) if true is not None else None,
+    )
 
 
 def measure(
@@ -69,12 +93,52 @@ def measure(
     figures["alignment", "motion"] = _each(
         rows, lambda i, heard: alignment(clips.accents[i], heard.onsets["loris"])
     )
+    if len(set(clips.songs)) > 1:
+        figures |= against_others(clips, [[heard.onsets["loris"] for heard in row] for row in rows])
+    for name in ("flatness", "loudness"):
+        figures[name, "music"] = _each(rows, lambda _, heard, name=name: getattr(heard, name))
+    if clips.truths is not None:
+        figures |= _against_scores(clips, rows)
     if clips.heard is not None:
         _compare(figures, clips, rows, protocols)
     if clips.genres is not None:
-        right = [gallery.retrieve(_embeddings(heard)) == np.asarray(clips.genres) for heard in rows]
+        right = [gallery.retrieve(embeddings(heard)) == np.asarray(clips.genres) for heard in rows]
         figures["genre_accuracy", gallery.name] = 100.0 * np.array(right)
     return figures
+
+
+def against_others(clips: Clips, rows: list[list[np.ndarray]]) -> Figures:
+    """The fit of onsets `rows` [seeds][clips] to their own dances, that of other songs' music, and
+    the gain.
+    """
+    pairs = [own_and_others(clips.dances, row) for row in rows]
+    own, others = (np.array(parts) for parts in zip(*pairs))
+    named = {"fit_own": own, "fit_others": others, "fit_gain": own - others}
+    return {(name, PROTOCOL): values for name, values in named.items()}
+
+
+def at_best_lag(clips: Clips, rows: list[list[Heard]]) -> tuple[float, Figures]:
+    """(the constant lag in seconds that suits a row best, the row's fit moved by it)."""
+    onsets = [[heard.onsets["loris"] for heard in row] for row in rows]
+    lag = best_lag(clips.dances, onsets)
+    moved = [[shifted(times, lag, clips.seconds) for times in row] for row in onsets]
+    return lag, against_others(clips, moved)
+
+
+def _against_scores(clips: Clips, rows: list[list[Heard]]) -> Figures:
+    """The figures that need a score; NaN for the clips that have none."""
+    found = [
+        [
+            agreement(truth, heard.transcript, heard.beats) if truth is not None else {}
+            for truth, heard in zip(clips.truths, row, strict=True)
+        ]
+        for row in rows
+    ]
+    names = dict.fromkeys(name for row in found for figures in row for name in figures)
+    return {
+        (name, "midi"): np.array([[one.get(name, np.nan) for one in row] for row in found])
+        for name in names
+    }
 
 
 def _compare(
@@ -86,6 +150,8 @@ def _compare(
         scores = [clip_scores(_counts(clips, heard, protocol), protocol) for heard in rows]
         for name in ("coverage", "hit", "precision"):
             figures[f"beats_{name}", protocol] = np.array([score[name] for score in scores])
+    for name in rows[0][0].likeness:
+        figures[name, "music"] = _each(rows, lambda _, heard, name=name: heard.likeness[name])
     figures["onset_f", "70ms"] = _each(
         rows,
         lambda i, heard: timing.onset_f_measure(true[i].onsets["loris"], heard.onsets["loris"]),
@@ -114,87 +180,6 @@ def _each(rows: list[list[Heard]], figure) -> np.ndarray:
     )
 
 
-def _embeddings(heard: list[Heard]) -> np.ndarray:
+def embeddings(heard: list[Heard]) -> np.ndarray:
+    """The embeddings [n, D] of what was heard."""
     return np.array([one.embedding for one in heard])
-
-
-def summarise(row: str, figures: Figures, clips: Clips, weights: np.ndarray) -> list[Result]:
-    """The lines of one row. `weights` [draws, clips]: bootstrap draws of songs, shared by all rows.
-
-    The mean is over clips, then over seeds; std is over the seeds' means; the interval is that of
-    the mean over seeds.
-    """
-    every = np.vstack([np.ones(weights.shape[1]), weights])
-    means = {
-        key: np.array([weighted_mean(values, every) for values in seeds])
-        for key, seeds in figures.items()
-    }
-    results = []
-    for (metric, protocol), drawn in means.items():
-        if metric == "beats_precision":
-            f1 = harmonic_mean(drawn, means["beats_hit", protocol])
-            results.append(_line(row, "beats_f1", protocol, f1, figures[metric, protocol], clips))
-        else:
-            results.append(_line(row, metric, protocol, drawn, figures[metric, protocol], clips))
-        if metric in ("beats_coverage", "beats_hit") and protocol == "loris":
-            spread = np.nanmean([_deviation(values) for values in figures[metric, protocol]])
-            results.append(
-                _constant(row, f"{metric}_sd", protocol, [spread], figures[metric, protocol], clips)
-            )
-    return results
-
-
-def distances(row: str, clips: Clips, rows: list[list[Heard]], gallery) -> list[Result]:
-    """KAD and FAD of each seed's clips against the true music, on embeddings in units of the true
-    music's deviations.
-    """
-    from sklearn.preprocessing import StandardScaler
-
-    scaler = StandardScaler().fit(_embeddings(clips.heard))
-    true, *sets = [scaler.transform(_embeddings(heard)) for heard in (clips.heard, *rows)]
-    shape = np.zeros((len(rows), len(clips.ids)))
-    return [
-        _constant(row, name, gallery.name, [distance(true, one) for one in sets], shape, clips)
-        for name, distance in (("kad", kernel_audio_distance), ("fad", frechet_audio_distance))
-    ]
-
-
-def by_clip(row: str, figures: Figures, clips: Clips) -> list[ClipResult]:
-    """The figures of one row clip by clip, each the mean over seeds; undefined ones are left
-    out.
-    """
-    lines = []
-    for (metric, protocol), seeds in figures.items():
-        defined = np.isfinite(seeds)
-        for number in np.flatnonzero(defined.any(axis=0)):
-            value = float(seeds[defined[:, number], number].mean())
-            lines.append(ClipResult(clips.ids[number], row, metric, protocol, value))
-    return lines
-
-
-def _line(
-    row: str, metric: str, protocol: str, drawn: np.ndarray, values: np.ndarray, clips: Clips
-) -> Result:
-    """A line from the means [seeds, 1 + draws], the first column of which is the plain estimate."""
-    seeds, draws = drawn[:, 0], drawn[:, 1:]
-    spread = (_deviation(seeds), *interval(draws.mean(axis=0)))
-    return Result(row, metric, protocol, float(seeds.mean()), *spread, *_counted(values, clips))
-
-
-def _constant(
-    row: str, metric: str, protocol: str, seeds: list[float], values: np.ndarray, clips: Clips
-) -> Result:
-    """A line without an interval, for a figure of the whole set."""
-    spread = (_deviation(np.array(seeds)), float("nan"), float("nan"))
-    return Result(row, metric, protocol, float(np.mean(seeds)), *spread, *_counted(values, clips))
-
-
-def _counted(values: np.ndarray, clips: Clips) -> tuple[int, int, int]:
-    """(clips, songs, seeds) behind a line: the clips that have the figure under any seed."""
-    defined = np.flatnonzero(np.isfinite(values).any(axis=0))
-    return len(defined), len({clips.songs[number] for number in defined}), len(values)
-
-
-def _deviation(values: np.ndarray) -> float:
-    values = values[np.isfinite(values)]
-    return float(values.std(ddof=1)) if len(values) > 1 else float("nan")

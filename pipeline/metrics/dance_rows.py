@@ -8,39 +8,26 @@ under another song's dance. `shuffled_pairs`: another song's true music (if ther
 `silence` and `noise` know nothing.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from pipeline.media.audio import reduce_noise
-from pipeline.media.content import AudioClips
 from pipeline.metrics import controls
-from pipeline.metrics.alignment import as_positions, kinematic_accents
+from pipeline.metrics.alignment import dance_accents
 from pipeline.metrics.beats import Protocol
 from pipeline.metrics.bootstrap import draw_weights
 from pipeline.metrics.copying import nearest_training_item
-from pipeline.metrics.dance import (
-    Clips,
-    Figures,
-    Heard,
-    by_clip,
-    distances,
-    listen,
-    measure,
-    summarise,
-)
-from pipeline.metrics.genre import Gallery
+from pipeline.metrics.dance import Clips, Figures, Heard, at_best_lag, listen, measure
+from pipeline.metrics.dance_data import DanceData
+from pipeline.metrics.dance_summary import by_clip, distances, summarise
+from pipeline.metrics.music import Spectra, likeness, spectra
 from pipeline.metrics.results import Evaluation
-from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Section
 from pipeline.runtime.progress import progress
 from pipeline.runtime.seeds import numpy_generator
-from pipeline.storage.manifest import Manifest
 from pipeline.storage.store import Store
-
-DECODE_BATCH = 16
 
 
 class EvaluateDance(Section):
@@ -61,84 +48,6 @@ class EvaluateDance(Section):
     examples: int
 
 
-@dataclass(frozen=True)
-class DanceData:
-    """What an evaluation reads. `music` reads true waveforms, `decode` turns tokens [n, L] into
-    waveforms [n, T] as long.
-    """
-
-    music: AudioClips
-    tokens: Store
-    conditions: Store
-    samples: Store
-    gallery: Gallery
-    decode: Callable[[np.ndarray], np.ndarray]
-
-    @property
-    def manifest(self) -> Manifest:
-        """The data set's clips."""
-        return self.music.manifest
-
-    @property
-    def sample_rate(self) -> int:
-        """Of all waveforms."""
-        return self.music.sample_rate
-
-    @property
-    def seconds(self) -> float:
-        """The length of a clip."""
-        return self.music.seconds
-
-    @cached_property
-    def numbers(self) -> list[int]:
-        """The manifest rows that are measured: the sampled ones of the test split, or the silent
-        clips where there is none.
-        """
-        sampled = set(self.samples.ids)
-        for split in ("test", "infer"):
-            if numbers := [
-                number
-                for number in self.manifest.of(split)
-                if self.manifest.clips[number].id in sampled
-            ]:
-                return numbers
-        raise UserError(
-            "There is nothing to evaluate: no clip of the splits test and infer has samples."
-        )
-
-    @cached_property
-    def training(self) -> list[int]:
-        """The manifest rows that the model was trained on: those of the training split with tokens
-        and conditions.
-        """
-        usable = set(self.tokens.ids) & set(self.conditions.ids)
-        return [
-            number
-            for number in self.manifest.of("train")
-            if self.manifest.clips[number].id in usable
-        ]
-
-    @cached_property
-    def have_music(self) -> bool:
-        """Whether the measured clips have true music to compare with."""
-        return self.manifest.clips[self.numbers[0]].split == "test"
-
-    def ids(self, numbers: list[int]) -> list[str]:
-        """The ids of manifest rows."""
-        return [self.manifest.clips[number].id for number in numbers]
-
-    def true_music(self, number: int) -> np.ndarray:
-        """The recorded music [T] of a manifest row."""
-        return self.music.read([number])[0].numpy()
-
-    def decoded(self, tokens: np.ndarray) -> Iterator[np.ndarray]:
-        """The waveforms [T] of `tokens` [n, L], a few decoded at a time."""
-        for start in range(0, len(tokens), DECODE_BATCH):
-            yield from np.asarray(
-                self.decode(tokens[start : start + DECODE_BATCH].astype(np.int64))
-            )
-
-
 def evaluate_dance(data: DanceData, clips: Clips, settings: EvaluateDance) -> Evaluation:
     """Every line of the tables for the dance task, and the remarks needed to read them; `clips` by
     `describe_clips`.
@@ -146,14 +55,17 @@ def evaluate_dance(data: DanceData, clips: Clips, settings: EvaluateDance) -> Ev
     weights = draw_weights(
         clips.songs, settings.bootstrap_draws, numpy_generator(settings.seed, "bootstrap")
     )
-    results, lines = [], []
+    results, lines, remarks = [], [], _remarks(data, settings, clips)
     for row, heard, extra in _rows(data, settings, clips):
         figures = {**measure(clips, heard, settings.protocols, data.gallery), **extra}
         results += summarise(row, figures, clips, weights)
         lines += by_clip(row, figures, clips)
         if clips.heard is not None:
             results += distances(row, clips, heard, data.gallery)
-    return Evaluation(results, lines, _remarks(data, settings, clips))
+        if row == "model" and len(set(clips.songs)) > 1:
+            remarks["best_lag_s"], moved = at_best_lag(clips, heard)
+            results += summarise("model_best_lag", moved, clips, weights)
+    return Evaluation(results, lines, remarks)
 
 
 def describe_clips(data: DanceData) -> Clips:
@@ -166,15 +78,13 @@ def describe_clips(data: DanceData) -> Clips:
         songs=[clip.song or clip.id for clip in chosen],
         genres=genres if all(genres) and len(set(data.gallery.genres)) > 1 else None,
         seconds=data.seconds,
-        accents=[
-            kinematic_accents(as_positions(frames), data.conditions.provenance["fps"])
-            for frames in motion
-        ],
+        accents=[dance_accents(frames, data.conditions.provenance["fps"]) for frames in motion],
         heard=(
             _heard(data, map(data.true_music, data.numbers), "ground truth")
             if data.have_music
             else None
         ),
+        truths=data.truths,
     )
 
 
@@ -208,13 +118,25 @@ def _rows(
             controls.partners(clips.songs, numpy_generator(settings.seed, "pairs", seed))
             for seed in seeds
         ]
-        yield "shuffled_pairs", [[clips.heard[number] for number in pair] for pair in pairs], {}
+        yield "shuffled_pairs", [_swapped(data, clips, pair) for pair in pairs], {}
     if nearest := nearest_training_clips(data, clips.ids):
         yield (
             "nearest_neighbour",
             [_heard(data, map(data.true_music, nearest), "nearest neighbour")],
             {},
         )
+
+
+def _swapped(data: DanceData, clips: Clips, partners: np.ndarray) -> list[Heard]:
+    """The true music of each clip's partner, heard against the clip's own."""
+
+    def true(position: int) -> Spectra:
+        return data.true_spectra(data.numbers[position])
+
+    return [
+        replace(clips.heard[other], likeness=likeness(true(own), true(other)))
+        for own, other in enumerate(partners)
+    ]
 
 
 def _knowing_nothing(
@@ -226,7 +148,16 @@ def _knowing_nothing(
         "silence": controls.silence(*shape),
     }
     for row, sound in fixed.items():
-        yield row, [[listen(sound, data.sample_rate, data.gallery.embed)] * n_clips], {}
+        heard = listen(sound, data.sample_rate, data.gallery.embed)
+        if data.have_music:
+            seen = spectra(sound, data.sample_rate)
+            each = [
+                replace(heard, likeness=likeness(data.true_spectra(number), seen))
+                for number in data.numbers
+            ]
+        else:
+            each = [heard] * n_clips
+        yield row, [each], {}
     noises = []
     for seed in range(n_seeds):
         generator = numpy_generator(settings.seed, "noise", seed)
@@ -283,7 +214,15 @@ def _cleaned(
 
 def _heard(data: DanceData, sounds: Iterable[np.ndarray], title: str) -> list[Heard]:
     sounds = progress(sounds, f"listening: {title}", len(data.numbers))
-    return [listen(sound, data.sample_rate, data.gallery.embed) for sound in sounds]
+    return [
+        listen(
+            sound,
+            data.sample_rate,
+            data.gallery.embed,
+            data.true_spectra(number) if data.have_music else None,
+        )
+        for number, sound in zip(data.numbers, sounds, strict=True)
+    ]
 
 
 def _remarks(data: DanceData, settings: EvaluateDance, clips: Clips) -> dict[str, object]:
@@ -299,6 +238,7 @@ def _remarks(data: DanceData, settings: EvaluateDance, clips: Clips) -> dict[str
         "n_songs": len(set(clips.songs)),
         "n_training_clips": len(data.training),
         "references_without_onset": undefined,
+        "clips_with_score": sum(truth is not None for truth in clips.truths or []),
         "clips_without_accent": sum(not len(accents) for accents in clips.accents),
         "embedding": data.gallery.name,
         "held_out_accuracy": data.gallery.held_out_accuracy,

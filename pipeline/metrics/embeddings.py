@@ -1,5 +1,5 @@
-"""Fixed-length descriptions of a clip of sound: MFCC statistics by default, or the AudioSet
-networks YAMNet and VGGish.
+"""Fixed-length descriptions of a clip of sound: MFCC statistics by default, the AudioSet networks
+YAMNet and VGGish, or the tagger of music musicnn.
 
 Each is a callable: audio [T] in [-1, 1] at the given sample rate -> float32 vector [D].
 """
@@ -14,10 +14,11 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from torch import nn
 
+from pipeline.metrics.musicnn import Musicnn
 from pipeline.runtime.errors import UserError
 from pipeline.storage.tensors import read_state_dict
 
-EmbeddingName = Literal["mfcc", "yamnet", "vggish"]
+EmbeddingName = Literal["mfcc", "yamnet", "vggish", "musicnn"]
 NETWORK_RATE = 16000
 
 
@@ -133,17 +134,20 @@ def vggish_examples(audio: np.ndarray) -> np.ndarray:
 
 def load_embedding(
     name: EmbeddingName, weights: Path | None = None
-) -> MfccStatistics | Yamnet | Vggish:
+) -> MfccStatistics | Yamnet | Vggish | Musicnn:
     """The embedding called `name`; raises UserError when it needs `weights` and they are not
     there.
     """
     if name == "mfcc":
         return MfccStatistics()
-    if weights is None or not Path(weights).is_file():
+    kind = "folder" if name == "musicnn" else "file"
+    if weights is None or not getattr(Path(weights), "is_dir" if kind == "folder" else "is_file")():
         raise UserError(
-            f"The embedding {name!r} needs its weights, and {weights} is not a file; give their"
+            f"The embedding {name!r} needs its weights, and {weights} is not a {kind}; give their"
             " path, or use 'mfcc'."
         )
+    if name == "musicnn":
+        return Musicnn(weights)
     return Yamnet(weights) if name == "yamnet" else Vggish(weights)
 
 

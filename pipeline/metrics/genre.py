@@ -25,7 +25,8 @@ from pipeline.storage.weights import weights_file
 class JudgeDance(Section):
     """The evaluation network of the dance task.
 
-    `weights`: a name of `cdcd weights list` or a file; null for `mfcc`, which needs none.
+    `weights`: a name of `cdcd weights list` or a file (for `musicnn` the folder of its checkpoint);
+    null for `mfcc`, which needs none.
     """
 
     embedding: EmbeddingName
@@ -101,7 +102,9 @@ def build_gallery(
     with atomic(folder) as temporary:
         temporary.mkdir()
         np.savez(temporary / "gallery.npz", embeddings=gallery.embeddings, genres=gallery.genres)
-        if weights:
+        if weights and Path(weights).is_dir():
+            shutil.copytree(weights, temporary / "weights")
+        elif weights:
             shutil.copy(weights, temporary / "weights")
         facts = {
             "embedding": gallery.name,

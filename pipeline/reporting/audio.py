@@ -12,8 +12,11 @@ from pipeline.metrics.beats import onset_envelope, onset_times
 from pipeline.reporting.style import figure
 from pipeline.runtime.files import atomic
 
-BIT_RATE = 64_000
+BIT_RATE = 96_000
 FLOOR_DB = -70
+SIZE = 4.4, 2.0  # inches
+MARGIN = 0.07  # of the height, below and above, for the onsets
+WINDOW_S, N_MELS, LOWEST_HZ = 0.093, 128, 30.0
 
 
 def write_m4a(path: Path, audio: np.ndarray, sample_rate: int) -> None:
@@ -37,28 +40,41 @@ def draw_spectrogram(
     `reference` music's above.
     """
     onsets = onset_times(onset_envelope(audio, sample_rate), "5hz")
-    hop = sample_rate // 86
-    mel = librosa.feature.melspectrogram(
-        y=np.asarray(audio), sr=sample_rate, n_fft=1024, hop_length=hop, n_mels=64
-    )
+    mel = _mel(audio, sample_rate)
     decibels = librosa.power_to_db(mel, ref=max(1e-4, float(mel.max(initial=0))), top_db=-FLOOR_DB)
     seconds = len(audio) / sample_rate
-    with figure(path, 3.2, 1.15, colours=48, layout=None) as canvas:
+    with figure(path, *SIZE, colours=96, layout=None) as canvas:
         axes = canvas.add_axes((0, 0, 1, 1))
         axes.imshow(
             decibels,
             aspect="auto",
             origin="lower",
-            extent=(0, seconds, 0, 1),
-            cmap="cividis",
+            extent=(0, seconds, MARGIN, 1 - MARGIN),
+            cmap="magma",
+            interpolation="bilinear",
             vmin=FLOOR_DB,
             vmax=0,
         )
-        for edge in (0, 0.84):
-            axes.axhspan(edge, edge + 0.16, color="#00204c", alpha=0.7, linewidth=0)
-        axes.vlines(onsets, 0, 0.16, color="#ffffff", linewidth=1.6)
+        for edge in (0, 1 - MARGIN):
+            axes.axhspan(edge, edge + MARGIN, color="#000004", linewidth=0)
+        axes.vlines(onsets, 0, MARGIN, color="#ffffff", linewidth=1.6)
         if reference is not None:
-            axes.vlines(reference, 0.84, 1, color="#ffb000", linewidth=1.6)
+            axes.vlines(reference, 1 - MARGIN, 1, color="#ffffff", linewidth=1.6)
         axes.set(xlim=(0, seconds), ylim=(0, 1))
         axes.set_axis_off()
     return [round(float(onset), 3) for onset in onsets]
+
+
+def _mel(audio: np.ndarray, sample_rate: int) -> np.ndarray:
+    """The mel power spectrogram [128, n] of a clip: windows of 93 ms (2,048 samples at 22,050 Hz),
+    so that notes stand apart, sixteen times in one window's length.
+    """
+    n_fft = 2 ** round(np.log2(WINDOW_S * sample_rate))
+    return librosa.feature.melspectrogram(
+        y=np.asarray(audio),
+        sr=sample_rate,
+        n_fft=n_fft,
+        hop_length=n_fft // 16,
+        n_mels=N_MELS,
+        fmin=LOWEST_HZ,
+    )

@@ -16,7 +16,8 @@ import numpy as np
 
 from pipeline.media.video import EXTENSIONS, read_frames, write_video
 from pipeline.metrics.beats import onset_envelope, onset_times
-from pipeline.metrics.dance_rows import DanceData, nearest_training_clips
+from pipeline.metrics.dance_data import DanceData
+from pipeline.metrics.dance_rows import nearest_training_clips
 from pipeline.reporting.audio import draw_spectrogram, write_m4a
 from pipeline.runtime.files import write_json
 from pipeline.runtime.progress import progress

@@ -32,6 +32,8 @@ FACTS = (
     ("noise_reduced", "noise reduction before measuring"),
     ("references_without_onset", "references without an onset, left out of d2m"),
     ("clips_without_accent", "dances without an accent, left out of the fit"),
+    ("clips_with_score", "test clips with a score of their music"),
+    ("best_lag_s", "the constant lag that suits the model's music best, s"),
 )
 _PUBLISHED = {
     "inception": "the FID Inception of 2015-12-05",

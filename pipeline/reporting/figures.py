@@ -49,7 +49,8 @@ def draw_controls(path: Path, results: list[Result], models: Collection[str] = (
     pairs = telling(results, models)
     if not pairs:
         return False
-    rows = list(dict.fromkeys(result.row for result in results))[::-1]
+    drawn = [result for result in results if (result.metric, result.protocol) in pairs]
+    rows = list(dict.fromkeys(result.row for result in drawn))[::-1]
     with figure(path, 2.0 + 1.9 * len(pairs), 0.65 + 0.24 * len(rows)) as canvas:
         panels = canvas.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
         for panel, (name, protocol) in zip(panels, pairs):

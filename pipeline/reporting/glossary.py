@@ -11,6 +11,7 @@ ROWS = {
     "model_shuffled": "Model, shuffled conditions",
     "shuffled_pairs": "Another item's ground truth",
     "nearest_neighbour": "Nearest training item",
+    "model_best_lag": "Model, all moved by the best constant lag",
     "metronome": "Metronome",
     "silence": "Silence",
     "noise": "Noise",
@@ -45,6 +46,62 @@ METRICS = {
     "beat_f": Metric("Beat F", 1, True, "mir_eval beat F-measure within 70 ms, %"),
     "alignment": Metric(
         "Fits the dance", 1, True, "onsets against accents of the motion, both ways, sigma 50 ms, %"
+    ),
+    "fit_own": Metric("Fit to the own dance", 1, True, "as `fits the dance`, %"),
+    "fit_others": Metric(
+        "Fit of others' music",
+        1,
+        None,
+        "mean fit of the music of other songs' clips to the same dance, %",
+    ),
+    "fit_gain": Metric(
+        "Own − others", 1, True, "the difference, paired by clip: 0 for what ignores the dance"
+    ),
+    "mel_distance": Metric(
+        "Mel distance",
+        2,
+        False,
+        "mean |dB| between 64-band mel spectrograms, 60 dB deep: 0 the same, some 11 another song",
+    ),
+    "spectral_convergence": Metric(
+        "Spectral convergence",
+        3,
+        False,
+        "norm of the difference of magnitudes over the true music's: 0 the same, 1 silence",
+    ),
+    "chroma_similarity": Metric(
+        "Chroma similarity",
+        3,
+        True,
+        "mean cosine of pitch classes frame by frame: 1 the same, about 0.64 another song",
+    ),
+    "flatness": Metric(
+        "Flatness",
+        1,
+        None,
+        "log-spectral flatness in dB: -2.5 is white noise; above the true music's is hiss",
+    ),
+    "loudness": Metric("Loudness", 1, None, "integrated, LUFS (BS.1770-4, mono)"),
+    "key_agreement": Metric(
+        "Key", 1, True, "mir_eval's weighted key score of the key heard in the clip, %"
+    ),
+    "chord_agreement": Metric(
+        "Chords", 1, True, "% of the time in the score's major or minor triad (mir_eval majmin)"
+    ),
+    "note_onset_f": Metric(
+        "Note onsets F", 1, True, "F-measure of onsets against all notes of the score, 50 ms, %"
+    ),
+    "kick_f": Metric("Kick F", 1, True, "the same of low strokes against kicks, %"),
+    "snare_f": Metric("Snare F", 1, True, "of strokes at 2 to 8 kHz against snares, %"),
+    "hat_f": Metric("Hat F", 1, True, "of strokes above 8.5 kHz against hi-hats, %"),
+    "beat_truth_f": Metric(
+        "Beats F", 1, True, "tracked beats against the score's, mir_eval within 70 ms, %"
+    ),
+    "downbeat_truth_f": Metric(
+        "Downbeats F",
+        1,
+        True,
+        "every n-th tracked beat, the phase with the most bass, against the score's, 70 ms, %",
     ),
     "tempo_difference": Metric(
         "Tempo difference", 1, False, "beats per minute from the true music"
@@ -125,6 +182,14 @@ PROTOCOLS = {
     ),
     "5hz": "protocol 5hz: bins of 0.2 s, coverage is precision and hit is recall",
     "70ms": "mir_eval within 70 ms",
+    "own_vs_others": (
+        "whether the music follows its own dance: intervals are paired by clip; a metronome gains 0"
+    ),
+    "music": "the sound beside the true music, over the codec's whole band",
+    "midi": (
+        "what simple estimators hear, against the score that the true music was played from; the"
+        " ground truth's row is what they can reach"
+    ),
     "published": "the authors' own protocol",
     "later": "other protocols, for orientation only",
     "exact": "read off each picture by its colours and outlines, without a network",
@@ -135,6 +200,12 @@ PROTOCOLS = {
     "inception": (
         "through the published FID Inception of 2015-12-05, pictures resized as torchmetrics does"
     ),
+    "mfcc": (
+        "mfcc: on the means and deviations of 20 MFCCs, so timbre and its movement, not melody; no"
+        " network trained on music stands behind it"
+    ),
+    "musicnn": "musicnn: on the penultimate layer of a network that was trained to tag music",
+    "yamnet": "yamnet: on AudioSet's YAMNet, which knows sounds of all kinds",
     "vit_b32": "judged by CLIP ViT-B/32",
     "resnet101": "judged by torchvision's ResNet-101 (IMAGENET1K_V1)",
     "test": (

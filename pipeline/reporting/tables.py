@@ -54,6 +54,42 @@ _DANCE_BLOCKS: list[tuple[str, str, list[Column]]] = [
             )
         ],
     ),
+    (
+        "own_vs_others",
+        "Own dance against others' music",
+        [(name, "own_vs_others") for name in ("fit_own", "fit_others", "fit_gain")],
+    ),
+    (
+        "music",
+        "As music: the sound",
+        [
+            (name, "music")
+            for name in (
+                "mel_distance",
+                "spectral_convergence",
+                "chroma_similarity",
+                "flatness",
+                "loudness",
+            )
+        ],
+    ),
+    (
+        "midi",
+        "As music: against the notes that were played",
+        [
+            (name, "midi")
+            for name in (
+                "key_agreement",
+                "chord_agreement",
+                "note_onset_f",
+                "kick_f",
+                "snare_f",
+                "hat_f",
+                "beat_truth_f",
+                "downbeat_truth_f",
+            )
+        ],
+    ),
     ("sound", "Genre and sound", [("genre_accuracy", "*"), ("kad", "*"), ("fad", "*")]),
 ]
 _PICTURE_BLOCKS: list[tuple[str, str, list[Column]]] = [

@@ -107,7 +107,7 @@ def weights_file(name: str) -> Path:
     if name in registry():
         return find(name)
     path = Path(name).expanduser()
-    if not path.is_file():
+    if not path.exists():
         raise UserError(
             f"{path} does not exist; give a path to weights, or one of the names"
             f" {', '.join(registry())}."

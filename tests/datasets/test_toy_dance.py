@@ -4,17 +4,26 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
+import librosa
+import mir_eval
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
-from pipeline.datasets.toy_dance import ToyDance, plan, prepare, read_markers
+from pipeline.datasets.toy_dance import ToyDance, check, plan, prepare, read_markers, sound
 from pipeline.datasets.toy_dance.dancer import Noise, dance
 from pipeline.datasets.toy_dance.markers import COLOURS
 from pipeline.datasets.toy_dance.render import render
-from pipeline.datasets.toy_dance.songs import GENRES, SONGS_PER_GENRE, compose, split_songs, tempo
+from pipeline.datasets.toy_dance.songs import GENRES, Title, compose, split_songs
+from pipeline.datasets.toy_dance.sound import play
 from pipeline.media.audio import read_audio
+from pipeline.media.midi import Note, drum_class, read_score, score_bytes, write_score
 from pipeline.media.video import read_frames, write_video
+from pipeline.runtime.errors import UserError
 from pipeline.storage.manifest import read_manifest
 
 RATE = 11025
@@ -30,7 +39,7 @@ def own_home(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def songs():
-    return {genre: compose(genre, 2, seed=0, sample_rate=RATE) for genre in GENRES}
+    return {genre: compose(Title(genre, "test", 1), seed=0) for genre in GENRES}
 
 
 @pytest.fixture(scope="module")
@@ -47,56 +56,187 @@ def performances(songs):
 
 def test_genres_and_tempi_follow_aist():
     assert GENRES == ("BR", "PO", "LO", "MH", "LH", "HO", "WA", "KR", "JS", "JB")
-    assert [tempo("KR", digit) for digit in range(SONGS_PER_GENRE)] == [80, 90, 100, 110, 120, 130]
-    assert [tempo("HO", digit) for digit in range(SONGS_PER_GENRE)] == [
-        110,
-        115,
-        120,
-        125,
-        130,
-        135,
-    ]
+    for genre in GENRES:
+        tempi = {Title(genre, "train", number).bpm for number in range(6)}
+        slow, step = (110, 5) if genre == "HO" else (80, 10)
+        assert tempi == set(range(slow, slow + 6 * step, step))
+    assert len({Title(genre, "val", 0).bpm for genre in GENRES}) > 5
+
+
+def default_config() -> ToyDance:
+    settings = YAML(typ="safe").load(Path(__file__).parents[2] / "params.yaml")
+    return ToyDance(**settings["toy_dance"]["download"])
 
 
 def test_splits_share_no_song_and_hold_out_no_tempo():
-    splits = split_songs()
+    config = default_config()
+    splits = split_songs({"train": config.train, "val": config.val, "test": config.test})
     everything = [song for split in splits.values() for song in split]
-    assert len(everything) == len(set(everything)) == 60
-    assert {len(splits["val"]), len(splits["test"]), len(splits["train"]) // 4} == {10}
-    assert all({genre for genre, _ in split} == set(GENRES) for split in splits.values())
-    for genre, digit in splits["val"] + splits["test"]:
-        trained = [other for name, other in splits["train"] if name == genre]
-        assert min(trained) < digit < max(trained)
-    known = {tempo(*song) for song in splits["train"]}
-    assert {tempo(*song) for song in splits["test"]} <= known
+    assert len(everything) == len(set(everything)) == len({str(song) for song in everything})
+    assert len(splits["train"]) >= 500
+    assert min(len(splits["val"]), len(splits["test"])) >= 60
+    for split in splits.values():
+        assert len(set(Counter(song.genre for song in split).values())) == 1
+        assert {song.genre for song in split} == set(GENRES)
+    for song in splits["val"] + splits["test"]:
+        assert song.bpm in {other.bpm for other in splits["train"] if other.genre == song.genre}
 
 
-def test_songs_differ_and_repeat_without_a_seam(songs):
-    first, again = (compose("BR", 1, seed=0, sample_rate=RATE).sound for _ in range(2))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, compose("BR", 1, seed=1, sample_rate=RATE).sound)
+def test_default_clips_hear_every_song_once_or_twice():
+    for split, least in (("train", 1000), ("val", 120), ("test", 120)):
+        takes = [take for take in plan(default_config()) if take.song.split == split]
+        assert len(takes) >= least
+        assert set(Counter(take.song for take in takes).values()) <= {1, 2}
+
+
+def test_equal_seeds_compose_and_play_the_same_bytes():
+    title = Title("BR", "train", 7)
+    first, again, other = (compose(title, seed) for seed in (0, 0, 1))
+    assert score_bytes(first.score) == score_bytes(again.score) != score_bytes(other.score)
+    assert np.array_equal(play(first.score, 3, 1, RATE), play(again.score, 3, 1, RATE))
+    names = {score_bytes(compose(song, 0).score) for song in split_songs({"val": 60})["val"]}
+    assert len(names) == 30
+
+
+def test_songs_have_sections_chords_and_a_band(songs):
     for song in songs.values():
-        assert len(song.sound) == pytest.approx(song.seconds * RATE, abs=1)
-        assert 0.5 < np.abs(song.sound).max() <= 1
-        over_the_end = song.clip((len(song.sound) - 99.5) / RATE, 200 / RATE, RATE)
-        assert np.array_equal(over_the_end, np.concatenate([song.sound[-100:], song.sound[:100]]))
-        assert abs(song.sound[0] - song.sound[-1]) <= np.abs(np.diff(song.sound)).max()
+        score = song.score
+        assert song.seconds == pytest.approx(18 * 4 * song.beat_s)
+        assert np.allclose(np.diff(score.beats), song.beat_s)
+        assert np.array_equal(score.downbeats, score.beats[::4])
+        assert [chord.start_s for chord in score.chords[1:]] == pytest.approx(
+            [chord.end_s for chord in score.chords[:-1]]
+        )
+        assert len({chord.name for chord in score.chords}) > 2
+        assert len({note.program for note in score.notes if not note.is_drum}) == 4
+        assert len({note.velocity for note in score.notes}) > 20
+        verse, chorus = (score.stretch(bar * 4 * song.beat_s, 16 * song.beat_s) for bar in (2, 6))
+        assert len(chorus.notes) > len(verse.notes)
+
+
+def test_the_score_of_any_stretch_survives_its_file(songs, tmp_path):
+    rng = np.random.default_rng(4)
+    for song in songs.values():
+        score = song.score.stretch(rng.uniform(0, song.seconds - 2), 2.0)
+        write_score(tmp_path / "clip.mid", score)
+        again = read_score(tmp_path / "clip.mid")
+        assert len(again.notes) == len(score.notes) > 5
+        for part in {(note.program, note.is_drum, note.pitch) for note in score.notes}:
+            times, read = (
+                [n.start_s for n in each.notes if (n.program, n.is_drum, n.pitch) == part]
+                for each in (score, again)
+            )
+            assert read == pytest.approx(times, abs=1e-3)
+        assert again.beats == pytest.approx(score.beats, abs=1e-3)
+        assert again.key == score.key
+        assert [chord.name for chord in again.chords] == [chord.name for chord in score.chords]
+
+
+def test_players_keep_time_like_people(songs):
+    """Kicks lie near the grid of sixteenths, never all on it, machines nearer than a jazz band."""
+
+    def strays(genre):
+        song = songs[genre]
+        kicks = [note.start_s for note in song.score.notes if drum_class(note.pitch) == "kick"]
+        on_beat = np.array(kicks) / song.beat_s
+        off = np.abs(on_beat - np.round(on_beat)) * song.beat_s
+        return off[off < 0.03]
+
+    assert 0 < strays("HO").mean() < 0.004 < strays("JS").mean() < 0.015
+
+
+def test_swing_delays_what_is_off_the_beat(songs):
+    """Where the second eighths of the ride cymbal and of the hats fall in their beats."""
+    for genre, cymbals, place in (("JS", (51,), 0.66), ("PO", (42, 46), 0.5)):
+        song = songs[genre]
+        hits = [note.start_s for note in song.score.notes if note.pitch in cymbals and note.is_drum]
+        phase = np.array(hits) / song.beat_s % 1
+        assert np.median(phase[(phase > 0.4) & (phase < 0.74)]) == pytest.approx(place, abs=0.02)
+
+
+@pytest.mark.parametrize("genre", GENRES)
+def test_no_stretch_is_silent_or_clips(songs, genre):
+    song = songs[genre]
+    for start_s in (0.0, 0.4 * song.seconds, song.seconds - 1.0):
+        wave = play(song.score, start_s, 1.0, RATE)
+        assert len(wave) == RATE
+        assert wave.dtype == np.float32
+        assert np.abs(wave).max() == pytest.approx(0.9, abs=1e-4)
+        assert np.sqrt(np.mean(wave**2)) > 0.02
+
+
+def test_no_instrument_is_buried(songs):
+    """Alone, each part's loud moments lie within 30 dB of the loudest part's."""
+    for song in songs.values():
+        chorus = song.score.stretch(6 * 4 * song.beat_s, 4.0)
+        levels = {}
+        for program, is_drum in {(note.program, note.is_drum) for note in chorus.notes}:
+            own = [n for n in chorus.notes if (n.program, n.is_drum) == (program, is_drum)]
+            wave, _ = sound._render(replace(chorus, notes=tuple(own)))
+            blocks = wave.mean(axis=1)[: len(wave) // 2400 * 2400].reshape(-1, 2400)
+            power = (blocks**2).mean(axis=1)
+            levels[program, is_drum] = 10 * np.log10(np.percentile(power, 95))
+        assert max(levels.values()) - min(levels.values()) < 30
+        assert len(levels) == 5
 
 
 @pytest.mark.parametrize("genre", GENRES)
 def test_the_sound_starts_anew_at_the_hits(songs, genre):
-    song, hop = songs[genre], RATE // 100
-    power = np.convolve(song.sound**2, np.ones(hop) / hop, "same")
+    song, hop, rate = songs[genre], 110, 22050
+    start_s = 6 * 4 * song.beat_s
+    wave = play(song.score, start_s, 8.0, rate)
+    power = np.convolve(wave**2, np.ones(hop) / hop, "same")
     rise = np.maximum(np.diff(np.log(power[::hop] + 1e-4)), 0)
-    loudest = max(strength for _, strength in song.hits)
-    beats = [
-        4 * bar + beat for bar in range(8) for beat, strength in song.hits if strength == loudest
-    ]
-    at_hits = [
-        rise[(int(beat * 60 / song.bpm * RATE / hop) + np.arange(-2, 3)) % len(rise)].max()
-        for beat in beats
-    ]
-    assert np.median(at_hits) > 5 * rise.mean()
+    hits = song.accents(start_s, start_s + 7.9)
+    loudest = max(strength for _, strength in hits)
+    at = [time_s - start_s for time_s, strength in hits if strength > 0.9 * loudest]
+    around = [int(time_s * rate / hop) + np.arange(-2, 6) for time_s in at if time_s > 0.05]
+    assert np.median([rise[rows].max() for rows in around]) > 5 * np.median(rise)
+    assert np.median([rise[rows].max() for rows in around]) > 2 * rise.mean()
+
+
+def test_scores_agree_with_estimators_on_the_sound(songs):
+    """The written onsets and tempi are those that librosa hears."""
+    agreement, in_time = [], []
+    for song in songs.values():
+        start_s = 6 * 4 * song.beat_s
+        wave, score = play(song.score, start_s, 8.0, 22050), song.score.stretch(start_s, 8.0)
+        written = np.unique([note.start_s for note in score.notes if note.start_s > 0])
+        written = written[np.diff(written, prepend=-1) > 0.03]
+        heard = librosa.onset.onset_detect(y=wave, sr=22050, units="time", hop_length=256)
+        agreement.append(mir_eval.onset.f_measure(written, heard, window=0.05)[0])
+        tempo = float(librosa.feature.tempo(y=wave, sr=22050)[0])
+        octaves = np.log2(tempo / song.title.bpm)
+        in_time.append(min(abs(octaves - k) for k in (-1, 0, 1)) < np.log2(1.04))
+    assert np.median(agreement) > 0.8
+    assert sorted(agreement)[1] > 0.8  # soft broken chords of one genre may be missed
+    assert np.mean(in_time) >= 0.7
+
+
+def test_a_missing_or_damaged_sound_font_is_one_sentence(tmp_path, monkeypatch):
+    sound.sound_font.cache_clear()
+    monkeypatch.setattr(sound, "SOUND_FONT", tmp_path / "TimGM6mb.sf2")
+    for words in ("TimGM6mb.sf2 is missing; install pretty_midi again", "TimGM6mb.sf2 is damaged"):
+        with pytest.raises(UserError, match=words):
+            prepare(SMALL, tmp_path / "raw")
+        assert [words in finding for finding in check(SMALL)] == [True]
+        assert not (tmp_path / "raw").exists()
+        sound.SOUND_FONT.write_bytes(b"RIFF")
+    monkeypatch.undo()
+    assert check(SMALL) == []
+
+
+def test_what_the_sound_font_lacks_and_what_clips_is_refused(songs, monkeypatch):
+    score = songs["BR"].score
+    for is_drum, name in ((True, "Drum kit"), (False, "Program")):
+        foreign = replace(score, notes=(Note(0.0, 1.0, 40, 90, 129 - 2 * is_drum, is_drum),))
+        with pytest.raises(UserError, match=f"{name} {129 - 2 * is_drum} is not in the sound font"):
+            play(foreign, 0.0, 1.0, RATE)
+    crowd = [Note(0.0, 1.0, pitch, 127, 38, False) for pitch in range(30, 90)]
+    with pytest.raises(UserError, match="clips"):
+        play(replace(score, notes=tuple(crowd)), 0.0, 1.0, RATE)
+    with pytest.raises(UserError, match="silent"):
+        play(replace(score, notes=()), 0.0, 1.0, RATE)
 
 
 def test_bones_keep_their_length(songs):
@@ -134,7 +274,7 @@ def beat_lock(songs, level: float, shuffle: bool) -> float:
             braking = np.linalg.norm(np.diff(joints[:, 7:], n=2, axis=0), axis=2).mean(axis=1)
             times = start_s + (1 + np.arange(len(braking))) / 20
             offset = rng.random() if shuffle else 0.0
-            turn = 2j * np.pi * (times * song.bpm / 60 + offset)
+            turn = 2j * np.pi * (times / song.beat_s + offset)
             phases.append(np.angle(((braking - braking.mean()) * np.exp(turn)).sum()))
         locks.append(np.abs(np.exp(1j * np.array(phases)).mean()))
     return float(np.mean(locks))
@@ -270,15 +410,20 @@ prepare(ToyDance(**{SMALL.model_dump()!r}), pathlib.Path({str(tmp_path / "killed
     prepare(SMALL, tmp_path / "whole")
     whole = digests(tmp_path / "whole")
     assert digests(tmp_path / "killed") == whole
-    assert len(whole) == 31
+    assert len(whole) == 61
     assert all(whole[f"media/{name}"] == digest for name, digest in kept_bytes.items())
 
     manifest = read_manifest(tmp_path / "whole" / "manifest.csv")
     assert manifest.ids == [take.id for take in plan(SMALL)]
     assert [len(manifest.of(split)) for split in ("train", "val", "test")] == [18, 2, 10]
     assert sorted(manifest.clips[row].genre for row in manifest.of("test")) == sorted(GENRES)
-    sound = read_audio(manifest.file(manifest.clips[0]), RATE, 0.0, 1.0)
-    assert np.sqrt(np.mean(sound**2)) > 0.02
+    for clip in manifest.clips:
+        wave = read_audio(manifest.file(clip), RATE, 0.0, 1.0)
+        score = read_score(manifest.file(clip).with_suffix(".mid"))
+        assert np.sqrt(np.mean(wave**2)) > 0.02
+        assert score.duration_s == pytest.approx(1.0, abs=1e-3)
+        assert 1 <= len(score.beats) <= 3
+        assert score.notes
 
 
 def test_another_seed_gives_other_dances(songs):

@@ -9,7 +9,8 @@ import pytest
 
 from pipeline.media.content import AudioClips
 from pipeline.media.video import write_video
-from pipeline.metrics.dance_rows import DanceData, EvaluateDance, describe_clips, evaluate_dance
+from pipeline.metrics.dance_data import DanceData
+from pipeline.metrics.dance_rows import EvaluateDance, describe_clips, evaluate_dance
 from pipeline.metrics.genre import JudgeDance, build_gallery, load_gallery
 from pipeline.metrics.results import write_evaluation
 from pipeline.reporting.examples import write_dance_examples

@@ -31,7 +31,7 @@ def table(evaluated):
 
 
 def test_every_row_and_protocol_is_there(table):
-    assert {row for row, _, _ in table} == ROWS
+    assert {row for row, _, _ in table} == ROWS | {"model_best_lag"}
     for protocol in ("d2m", "loris", "5hz"):
         assert all((row, "beats_f1", protocol) in table for row in ROWS)
 
@@ -50,6 +50,43 @@ def test_the_perfect_model_equals_the_truth_and_beats_its_shuffled_self(table, m
     assert (model.n_clips, model.n_songs, model.n_seeds) == (6, 3, 2)
     assert model.std == 0  # the two seeds hold the same tokens
     assert math.isnan(truth.std)  # one run has no spread
+
+
+def test_own_against_others_is_paired_and_a_metronome_gains_nothing(table):
+    gain = table["model", "fit_gain", "own_vs_others"]
+    assert gain.mean == pytest.approx(
+        table["model", "fit_own", "own_vs_others"].mean
+        - table["model", "fit_others", "own_vs_others"].mean
+    )
+    assert table["model", "fit_own", "own_vs_others"].mean == pytest.approx(
+        table["model", "alignment", "motion"].mean
+    )
+    assert 10 < gain.low <= gain.mean
+    assert table["metronome", "fit_gain", "own_vs_others"].mean == pytest.approx(0, abs=1e-9)
+    assert {m for row, m, _ in table if row == "model_best_lag"} == {
+        "fit_own",
+        "fit_others",
+        "fit_gain",
+    }
+    lagged = table["model_best_lag", "fit_own", "own_vs_others"].mean
+    assert lagged >= table["model", "fit_own", "own_vs_others"].mean
+
+
+def test_the_sound_is_measured_as_music(table):
+    truth, model, other = (
+        {name: table[row, name, "music"].mean for name in ("mel_distance", "chroma_similarity")}
+        for row in ("ground_truth", "model", "shuffled_pairs")
+    )
+    assert truth == {"mel_distance": 0, "chroma_similarity": pytest.approx(1)}
+    assert model["mel_distance"] < 1 < other["mel_distance"] - 2
+    assert model["chroma_similarity"] > other["chroma_similarity"] + 0.1
+    assert table["silence", "spectral_convergence", "music"].mean == pytest.approx(1)
+    assert table["noise", "flatness", "music"].mean == pytest.approx(-2.5, abs=0.2)
+    assert math.isnan(table["silence", "loudness", "music"].mean)
+
+
+def test_figures_that_need_a_score_are_left_out_without_one(table):
+    assert not [key for key in table if key[2] == "midi"]
 
 
 def test_controls_know_nothing(table):

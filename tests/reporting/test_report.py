@@ -135,7 +135,7 @@ def test_picture_metrics_stand_together_in_words(report):
 
 
 def test_a_table_of_which_nothing_is_known_has_no_legend():
-    (block,) = blocks([result("model", "loudness", "unheard of", 1.0)])
+    (block,) = blocks([result("model", "warmth", "unheard of", 1.0)])
     assert legend(block) == ""
 
 
@@ -169,10 +169,10 @@ def test_the_facts_name_the_judge(judge, words):
 
 def test_unknown_metrics_get_a_table_of_their_protocol():
     found = blocks(
-        [result("model", "loudness", "picture check", 40.0), result("model", "hue", "train", 3.0)]
+        [result("model", "warmth", "picture check", 40.0), result("model", "hue", "train", 3.0)]
     )
     assert [(block.name, block.columns) for block in found] == [
-        ("picture_check", [("loudness", "picture check")]),
+        ("picture_check", [("warmth", "picture check")]),
         ("train", [("hue", "train")]),
     ]
 

@@ -42,6 +42,9 @@ LIMBS = {
     "thigh": 0.24,
     "shin": 0.23,
 }
+REBOUND = 0.04  # of a step, by which a limb swings back and forth after its arrival
+PREPARATION = 0.5
+"""Share of a step that is gone slowly from one key to the next; the rest comes with the attack."""
 C = {name: column for column, name in enumerate(CONTROLS)}
 
 
@@ -84,7 +87,7 @@ def dance(
 
 
 def _controls(song: Song, times: np.ndarray, noise: Noise, rng: np.random.Generator) -> np.ndarray:
-    style, beat_s = STYLES[song.genre], 60 / song.bpm
+    style, beat_s = STYLES[song.title.genre], song.beat_s
     first_bar, last_bar = (int(np.floor(t / beat_s / 4)) for t in (times[0] - 1, times[-1] + 1))
     size = rng.normal(1, noise.size)
     phrase = rng.integers(len(style.phrases))
@@ -110,18 +113,16 @@ def _controls(song: Song, times: np.ndarray, noise: Noise, rng: np.random.Genera
                         size * _pose(name) * rng.uniform(0.3, 0.8),
                     )
                 )
-        for beat, strength in song.hits:
-            if rng.random() > noise.missed:
-                pulses.append(
-                    ((4 * bar + beat) * beat_s + late + rng.normal(0, noise.timing_s), strength)
-                )
+    for time_s, strength in song.accents(times[0] - 1, times[-1] + 1):
+        if rng.random() > noise.missed:
+            pulses.append((time_s + late + rng.normal(0, noise.timing_s), strength))
 
     controls = _reach(times, keys, attack)
-    beats = (times - late) / beat_s + _wander(times.size, 0.04, rng)
+    beats = _swung((times - late) / beat_s + _wander(times.size, 0.04, rng), song.groove.swing)
     controls[:, C["crouch"]] += style.crouch + size * style.bounce * np.cos(2 * np.pi * beats)
     controls[:, C["crouch"]] += size * style.pulse * _knees(times, pulses)
     controls[:, C["nod"]] += 6 * size * style.pulse * _knees(times, pulses)
-    controls[:, C["hip_x"]] += size * style.sway * np.sin(np.pi * beats + np.pi * phrase)
+    controls[:, C["hip_x"]] += size * style.sway * np.cos(np.pi * beats + np.pi * phrase)
     lengths = np.isin(CONTROLS, ("hip_x", "crouch", "l_foot_x", "l_foot_y", "r_foot_x", "r_foot_y"))
     wander = np.stack([_wander(times.size, noise.drift, rng) for _ in CONTROLS], axis=1)
     controls += wander * np.where(lengths, 0.1, 1.0)
@@ -138,28 +139,38 @@ def _pose(name: str) -> np.ndarray:
 
 
 def _reach(times: np.ndarray, keys: list[tuple[float, np.ndarray]], attack: float) -> np.ndarray:
-    """Controls [T, 17] that arrive at each key's pose at its time, `attack` seconds after leaving
-    the last, and hold it.
+    """Controls [T, 17] that come to rest in each key's pose at its time: half of the way is drifted
+    since the last key, half is gone in the last `attack` seconds.
     """
     keys = sorted(keys, key=lambda key: key[0])
     at = np.array([time for time, _ in keys])
     poses = np.array([pose for _, pose in keys])
     steps = np.diff(poses, axis=0, prepend=poses[:1])
-    u = np.clip((times[:, None] - at[None]) / attack + 1, 0, 1)
-    arrival = u**2 * (3 - 2 * u)
-    rebound = 0.12 * np.where(
-        u == 1,
-        np.exp(-(times[:, None] - at) / 0.1) * np.sin(2 * np.pi * (times[:, None] - at) / 0.3),
-        0,
-    )
-    return poses[0] + (arrival + rebound) @ steps
+    since = times[:, None] - at
+    way = np.maximum(np.diff(at, prepend=at[0] - attack), attack)
+    drift, strike = _eased(since / way + 1), _eased(since / attack + 1)
+    swing_back = np.exp(-since / 0.1) * np.sin(2 * np.pi * since / 0.3)
+    rebound = REBOUND * np.where(since >= 0, swing_back, 0)
+    return poses[0] + (PREPARATION * drift + (1 - PREPARATION) * strike + rebound) @ steps
+
+
+def _eased(share: np.ndarray) -> np.ndarray:
+    """A way gone from 0 to 1 that starts and ends at rest."""
+    u = np.clip(share, 0, 1)
+    return u**2 * (3 - 2 * u)
+
+
+def _swung(beats: np.ndarray, swing: float) -> np.ndarray:
+    """Beats counted so that a swung second eighth, at `swing` of its beat, falls on the half."""
+    whole = np.floor(beats)
+    return whole + np.interp(beats - whole, (0, swing, 1), (0, 0.5, 1))
 
 
 def _knees(times: np.ndarray, pulses: list[tuple[float, float]]) -> np.ndarray:
     """A dip [T] that is deepest at each pulse: falls within a tenth of a second, recovers within a
     fifth.
     """
-    at, strength = np.array(pulses).T
+    at, strength = np.array(pulses).reshape(-1, 2).T
     since = times[:, None] - at
     return np.where(since < 0, np.exp(since / 0.04), np.exp(-since / 0.09)) @ strength
 

@@ -10,8 +10,10 @@ from pydantic import Field
 
 from pipeline.datasets.toy_dance.dancer import Noise, dance
 from pipeline.datasets.toy_dance.render import render
-from pipeline.datasets.toy_dance.songs import Song, compose, split_songs
-from pipeline.media import video
+from pipeline.datasets.toy_dance.songs import Song, Title, compose, split_songs
+from pipeline.datasets.toy_dance.sound import play, sound_font
+from pipeline.media import midi, video
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
 from pipeline.runtime.params import Section
 from pipeline.runtime.progress import progress
@@ -40,36 +42,41 @@ class ToyDance(Section):
 
 @dataclass(frozen=True)
 class Take:
-    """One clip to be made: number `number` of its split, danced to song `digit` of `genre`."""
+    """One clip to be made: number `number` of its song's split."""
 
-    split: str
     number: int
-    genre: str
-    digit: int
+    song: Title
 
     @property
     def id(self) -> str:
-        """The clip's id, which is its file's name as well."""
-        return f"{self.split}_{self.number:05d}_{self.genre}{self.digit}"
+        """The clip's id, which is its files' name as well."""
+        return f"{self.song.split}_{self.number:05d}_{self.song.genre}{self.song.number:03d}"
 
 
 def check(config: ToyDance) -> list[str]:
-    """What is missing before `prepare` can run: nothing, the clips are made here."""
+    """What is missing before `prepare` can run: at most the sound font, all else is made here."""
+    try:
+        sound_font()
+    except UserError as error:
+        return [str(error)]
     return []
 
 
 def prepare(config: ToyDance, raw: Path) -> list[tuple[str, str]]:
-    """The files left out (none); makes every clip into `raw`/media and writes `raw`/manifest.csv.
+    """The files left out (none); makes every clip into `raw`/media, its score beside it, and
+    writes `raw`/manifest.csv.
 
     Each clip depends on the settings and its own place alone, so a killed run goes on with the
     missing clips and ends with the same bytes.
     """
+    sound_font()  # refuses a missing one before the work
     takes = list(plan(config))
+    code = Path(__file__).parent
     with scratch(
-        fingerprint("toy_dance", config, Path(__file__).parent, Path(video.__file__))
+        fingerprint("toy_dance", config, code, Path(video.__file__), Path(midi.__file__))
     ) as unfinished:
         missing = [take for take in takes if not (unfinished / f"{take.id}.mp4").exists()]
-        songs = sorted({(take.genre, take.digit) for take in missing})
+        songs = sorted({take.song for take in missing})
         with ThreadPoolExecutor(WORKERS) as pool:
             work = [pool.submit(_film_song, config, song, missing, unfinished) for song in songs]
             for done in progress(
@@ -79,54 +86,55 @@ def prepare(config: ToyDance, raw: Path) -> list[tuple[str, str]]:
         with atomic(raw / "media") as media:
             media.mkdir()
             for take in takes:
-                shutil.copyfile(unfinished / f"{take.id}.mp4", media / f"{take.id}.mp4")
+                for name in (f"{take.id}.mp4", f"{take.id}.mid"):
+                    shutil.copyfile(unfinished / name, media / name)
         write_manifest(raw / "manifest.csv", [_row(config, take) for take in takes])
     return []
 
 
 def _row(config: ToyDance, take: Take) -> Clip:
-    song = f"{take.genre}{take.digit}"
     return Clip(
         take.id,
         f"media/{take.id}.mp4",
-        take.split,
+        take.song.split,
         0.0,
         config.clip_seconds,
-        song=song,
-        genre=take.genre,
+        song=str(take.song),
+        genre=take.song.genre,
     )
 
 
 def plan(config: ToyDance) -> Iterator[Take]:
     """Every clip in manifest order: a split's songs in turn, so that its genres are balanced."""
-    songs = split_songs()
-    for split, count in (("train", config.train), ("val", config.val), ("test", config.test)):
-        for number in range(count):
-            yield Take(split, number, *songs[split][number % len(songs[split])])
+    counts = {"train": config.train, "val": config.val, "test": config.test}
+    for split, songs in split_songs(counts).items():
+        for number in range(counts[split]):
+            yield Take(number, songs[number % len(songs)])
 
 
-def _film_song(config: ToyDance, name: tuple[str, int], takes: list[Take], folder: Path) -> None:
+def _film_song(config: ToyDance, title: Title, takes: list[Take], folder: Path) -> None:
     """Makes the clips among `takes` that are danced to one song."""
-    song = compose(*name, config.seed, config.sample_rate)
+    song = compose(title, config.seed)
     for take in takes:
-        if (take.genre, take.digit) == name:
+        if take.song == title:
             film(config, take, song, folder / f"{take.id}.mp4")
 
 
 def film(config: ToyDance, take: Take, song: Song, path: Path) -> None:
-    """Writes one clip: a new dancer, camera and place, and the stretch of the song that is danced
-    to.
+    """Writes one clip, a new dancer, camera and place for a stretch of the song, after its score,
+    which lies beside it.
     """
-    rng = numpy_generator(config.seed, "take", take.split, take.number)
-    start_s = rng.uniform(0, song.seconds)
+    rng = numpy_generator(config.seed, "take", take.song.split, take.number)
+    start_s = rng.uniform(0, song.seconds - config.clip_seconds)
     joints = dance(
         song, start_s, config.clip_seconds, config.fps, Noise.of_level(config.noise), rng
     )
     frames, _ = render(joints, config.size, rng)
+    midi.write_score(path.with_suffix(".mid"), song.score.stretch(start_s, config.clip_seconds))
     video.write_video(
         path,
         frames,
         config.fps,
-        song.clip(start_s, config.clip_seconds, config.sample_rate),
+        play(song.score, start_s, config.clip_seconds, config.sample_rate),
         config.sample_rate,
     )

@@ -1,167 +1,223 @@
-"""Sixty songs, six for each of AIST++'s ten genres, synthesised from drum, bass and chord
-patterns.
+"""Songs for each of AIST++'s ten genres, composed from the genre's groove: a band, a key, chords,
+sections and a melody of their own.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.datasets.toy_dance import instruments
+from pipeline.datasets.toy_dance import band
+from pipeline.datasets.toy_dance.band import Bar, Player
 from pipeline.datasets.toy_dance.grooves import GROOVES, Groove
+from pipeline.datasets.toy_dance.harmony import Harmony, melody, progression
+from pipeline.media.midi import PITCH_CLASSES, Chord, Note, Score, drum_class
 from pipeline.runtime.seeds import numpy_generator
 
 GENRES = tuple(GROOVES)
-SONGS_PER_GENRE = 6
-BARS = 8
-STEPS = 16  # sixteenth notes in a bar
-LOWEST_C = 32.703  # Hz
-PAD = 0.08  # gain of the sustained chord that fills the gaps between the hits
+FORM = (("intro", 2), ("verse", 4), ("chorus", 4), ("verse", 4), ("chorus", 4))
+"""The sections of a song and their bars: half a minute at the fastest tempo."""
+BARS = sum(bars for _, bars in FORM)
+CLIPS_PER_SONG = 2
+ACCENTS = {"kick": 1.0, "snare": 1.0, "tom": 0.8, "hat": 0.1, "cymbal": 0.3, "percussion": 0.1}
+BASS_ACCENT, CHORD_ACCENT = 0.2, 0.35
+TOGETHER_S = 0.04  # notes closer than this are heard as one hit
 
 
-def tempo(genre: str, digit: int) -> int:
-    """Beats per minute of song `digit` (0..5) of a genre by AIST++'s rule: 80, 90, ... 130; house
-    110, 115, ... 135.
-    """
-    return 110 + 5 * digit if genre == "HO" else 80 + 10 * digit
+@dataclass(frozen=True, order=True)
+class Title:
+    """Which song: number `number` of a genre among those of one split, which no other split has."""
 
+    genre: str
+    split: str
+    number: int
 
-def split_songs() -> dict[str, tuple[tuple[str, int], ...]]:
-    """(genre, digit) of the songs of train, val and test: four, one and one a genre, none shared.
+    @property
+    def bpm(self) -> int:
+        """Beats per minute by AIST++'s rule: 80, 90, ... 130; house 110, 115, ... 135. Genres begin
+        at different ones, so that a few songs have all of them.
+        """
+        digit = (self.number + GENRES.index(self.genre)) % 6
+        return 110 + 5 * digit if self.genre == "HO" else 80 + 10 * digit
 
-    The held-out digits are 1..4 and differ between genres, so a held-out tempo lies inside its
-    genre's training range, and other genres train at it.
-    """
-    test = {genre: 1 + row % 4 for row, genre in enumerate(GENRES)}
-    val = {genre: 1 + (row + 2) % 4 for row, genre in enumerate(GENRES)}
-    everything = [(genre, digit) for digit in range(SONGS_PER_GENRE) for genre in GENRES]
-    return {
-        "train": tuple(song for song in everything if song[1] not in (test[song[0]], val[song[0]])),
-        "val": tuple(val.items()),
-        "test": tuple(test.items()),
-    }
+    def __str__(self) -> str:
+        return f"{self.split}_{self.genre}{self.number:03d}"
 
 
 @dataclass(frozen=True)
 class Song:
-    """One piece of `BARS` bars, which repeats; bar 0 begins at 0 s."""
+    """One piece of music; bar 0 begins at 0 s."""
 
-    name: str
-    genre: str
-    bpm: int
-    hits: tuple[tuple[float, float], ...]
-    """(beat within the bar 0..4, strength 0..1) of the drum and chord hits that a dancer can hear.
-    """
-    sound: np.ndarray
-    """Mono float32 [n] in [-1, 1]."""
+    title: Title
+    score: Score
 
     @property
     def seconds(self) -> float:
-        """How long the piece is before it repeats."""
-        return BARS * 4 * 60 / self.bpm
+        """How long the piece is."""
+        return self.score.duration_s
 
-    def clip(self, start_s: float, seconds: float, sample_rate: int) -> np.ndarray:
-        """Sound [seconds * sample_rate] from `start_s` on, going round at the end of the piece."""
-        rows = int(start_s * sample_rate) + np.arange(int(seconds * sample_rate))
-        return self.sound[rows % self.sound.size]
+    @property
+    def beat_s(self) -> float:
+        """Seconds of a beat."""
+        return 60 / self.title.bpm
+
+    @property
+    def groove(self) -> Groove:
+        """The groove of the song's genre."""
+        return GROOVES[self.title.genre]
+
+    def accents(self, start_s: float, end_s: float) -> list[tuple[float, float]]:
+        """(time, strength 0..1) of the hits between two times that a dancer can hear: drums, bass
+        and chords, as they are played.
+        """
+        hits: list[tuple[float, float]] = []
+        for note in self.score.notes:
+            if start_s <= note.start_s < end_s:
+                strength = self._strength(note)
+                if hits and note.start_s - hits[-1][0] < TOGETHER_S:
+                    hits[-1] = (hits[-1][0], max(strength, hits[-1][1]))
+                else:
+                    hits.append((note.start_s, strength))
+        return hits
+
+    def _strength(self, note: Note) -> float:
+        if note.is_drum:
+            return ACCENTS[drum_class(note.pitch)] * min(1.0, note.velocity / 80)
+        if note.program in self.groove.basses:
+            return BASS_ACCENT
+        return CHORD_ACCENT if note.program in self.groove.chords else 0.0
 
 
-def compose(genre: str, digit: int, seed: int, sample_rate: int) -> Song:
-    """Song `digit` of a genre: the genre's groove in a key, a pattern variant and instruments of
-    its own, drawn from `seed`.
+def split_songs(counts: dict[str, int]) -> dict[str, tuple[Title, ...]]:
+    """The songs of splits with so many clips each, genres in turn: as many of every genre, so that
+    each is danced to about `CLIPS_PER_SONG` times.
     """
-    groove, bpm = GROOVES[genre], tempo(genre, digit)
-    rng = numpy_generator(seed, 0, GENRES.index(genre), digit)
-    variant = {
-        "kicks": groove.kicks[digit % 2],
-        "snares": groove.snares[(digit + 1) % 2],
-        "hats": groove.hats[digit // 2 % 2],
-        "basses": groove.basses[(digit + 1) % 2],
-        "stabs": groove.stabs[(digit + digit // 2) % 2],
+    songs = {}
+    for split, clips in counts.items():
+        numbers = range(-(-clips // (CLIPS_PER_SONG * len(GENRES))))
+        songs[split] = tuple(Title(genre, split, number) for number in numbers for genre in GENRES)
+    return songs
+
+
+def compose(title: Title, seed: int) -> Song:
+    """The song of a title: everything about it is drawn from `seed` and the title."""
+    groove = GROOVES[title.genre]
+    rng = numpy_generator(seed, "song", title.split, title.genre, title.number)
+    step_s = 60 / title.bpm / 4
+    key = int(rng.integers(12))
+    players = _band(groove, step_s, rng)
+    verse, chorus = (str(text) for text in rng.permutation(groove.progressions)[:2])
+    texts = {"intro": verse, "verse": verse, "chorus": chorus}
+    rhythms = {"verse": _rhythms(groove, rng), "chorus": _rhythms(groove, rng)}
+    rhythms["intro"] = _thinned(rhythms["verse"], rng)
+    motifs = {
+        "verse": melody(rng, 32, 0.6 * groove.density, 4),
+        "chorus": melody(rng, 32, groove.density, 6),
     }
-    roots = groove.roots[digit // 3]
-    key = int(rng.integers(-4, 5))
-    tune = 2 ** (rng.uniform(-2, 2, 3) / 12)
-    last = rng.uniform(
-        0.85, 1.15, 5
-    )  # how long kick, snare, hat, bass and chord ring, as a share of the groove's own
+    sings = bool(rng.random() < 0.5)  # whether the lead plays in the second verse as well
 
-    step = 60 / bpm / 4
-    sound = np.zeros(int(round(BARS * STEPS * step * sample_rate)), np.float32)
-    kick = instruments.kick(
-        sample_rate, groove.kick[0] * tune[0], groove.kick[1] * last[0], groove.kick[2]
+    notes, harmonies = [], []
+    for number, (name, section) in enumerate(_sections(rhythms, groove, rng)):
+        chords = progression(texts[name], key, section[0].number, len(section))
+        motif = motifs[name] if name == "chorus" or (number == 3 and sings) else None
+        notes += _play(players, section, chords, name == "chorus", motif, key)
+        harmonies += chords
+
+    beats = np.arange(4 * BARS) * 4 * step_s
+    score = Score(
+        tuple(sorted(notes)),
+        beats,
+        beats[::4],
+        tuple(
+            Chord(chord.start * step_s, chord.end * step_s, chord.root, chord.quality)
+            for chord in harmonies
+        ),
+        f"{PITCH_CLASSES[key]}:{groove.mode}",
+        16 * BARS * step_s,
     )
-    snare = instruments.snare(
-        sample_rate, groove.snare[0] * tune[1], groove.snare[1] * last[1], groove.snare[2], rng
-    )
-    hat = instruments.hat(sample_rate, groove.hat[0] * last[2], groove.hat[1], rng)
-    voices = dict(zip(variant, groove.levels, strict=True))
-    for root in sorted(set(roots)):
-        bass = _note(sample_rate, key + root, groove.bass, last[3], 4 * step)
-        notes = [
-            _note(sample_rate, key + root + interval, groove.chord, last[4], 8 * step)
-            for interval in groove.intervals
+    return Song(title, score)
+
+
+def _sections(
+    rhythms: dict[str, Bar], groove: Groove, rng: np.random.Generator
+) -> Iterator[tuple[str, list[Bar]]]:
+    """The form's sections by name, bar by bar, each with a fill in its last."""
+    first = 0
+    for name, bars in FORM:
+        section = [
+            replace(rhythms[name], number=number, first=number == first)
+            for number in range(first, first + bars)
         ]
-        samples = dict(zip(voices, (kick, snare, hat, bass, sum(notes) / len(notes)), strict=True))
-        pad = PAD * _pad(sample_rate, key + root, groove, STEPS * step + 0.3)
-        for bar in (bar for bar in range(BARS) if roots[bar % len(roots)] == root):
-            _add(sound, pad, int(bar * STEPS * step * sample_rate))
-            for part, level in voices.items():
-                for position, loudness in _events(variant[part], groove.swing):
-                    _add(
-                        sound,
-                        level * loudness * samples[part],
-                        int((bar * STEPS + position) * step * sample_rate),
-                    )
-    sound = np.tanh(1.2 * sound / np.abs(sound).max()) / np.tanh(1.2) * 0.9
-    return Song(
-        f"{genre}{digit}", genre, bpm, _hits(variant, groove.swing), sound.astype(np.float32)
+        section[-1] = replace(section[-1], fill=str(rng.choice(groove.fills)))
+        yield name, section
+        first += bars
+
+
+def _band(groove: Groove, step_s: float, rng: np.random.Generator) -> dict[str, Player]:
+    """The song's players, no pitched program twice."""
+    programs: dict[str, int] = {"drums": int(rng.choice(groove.kits))}
+    for part, choice in (
+        ("bass", groove.basses),
+        ("chords", groove.chords),
+        ("pad", groove.pads),
+        ("lead", groove.leads),
+    ):
+        taken = [programs[other] for other in programs if other != "drums"]
+        programs[part] = int(rng.choice([program for program in choice if program not in taken]))
+    return {
+        part: Player(
+            program, part == "drums", level_db + float(rng.normal(0, 0.7)), groove, step_s, rng
+        )
+        for (part, program), level_db in zip(programs.items(), groove.levels, strict=True)
+    }
+
+
+def _rhythms(groove: Groove, rng: np.random.Generator) -> Bar:
+    """A section's rhythms, which the song varies a little from its genre's."""
+    return Bar(
+        number=0,
+        first=False,
+        kick=_varied(str(rng.choice(groove.kicks)), rng),
+        snare=str(rng.choice(groove.snares)),
+        hat=_varied(str(rng.choice(groove.hats)), rng),
+        percussion=groove.percussion[rng.integers(len(groove.percussion))],
+        bass=str(rng.choice(groove.bass_lines)),
+        stabs=str(rng.choice(groove.stabs)),
+        fill="",
     )
 
 
-def _note(
-    sample_rate: int, semitone: int, voice: tuple[str, float, int], last: float, seconds: float
-) -> np.ndarray:
-    timbre, decay, octave = voice
-    return instruments.tone(
-        sample_rate, LOWEST_C * 2 ** (octave + semitone / 12), seconds, timbre, 0.004, decay * last
-    )
+def _thinned(bar: Bar, rng: np.random.Generator) -> Bar:
+    """An introduction to the verse: without its snare or without its bass."""
+    if rng.random() < 0.5:
+        return replace(bar, snare="." * 16)
+    return replace(bar, bass="." * 16)
 
 
-def _pad(sample_rate: int, root: int, groove: Groove, seconds: float) -> np.ndarray:
-    """The bar's chord held in the groove's own timbre, fading over into its neighbours, so that it
-    makes no onset.
-    """
-    pitches = (LOWEST_C * 2 ** (3 + (root + interval) / 12) for interval in groove.intervals)
-    return sum(
-        instruments.tone(sample_rate, hz, seconds, groove.chord[0], attack=0.3, decay=20.0)
-        for hz in pitches
-    )
+def _varied(rhythm: str, rng: np.random.Generator) -> str:
+    """The rhythm with, half of the time, one soft note more or less, off the beat."""
+    if rng.random() < 0.5 or set(rhythm) == {"."}:
+        return rhythm
+    place = int(rng.choice([n for n in range(16) if n % 4]))
+    return rhythm[:place] + ("x" if rhythm[place] == "." else ".") + rhythm[place + 1 :]
 
 
-def _events(pattern: str, swing: float) -> list[tuple[float, float]]:
-    """(position in sixteenths, loudness) of a pattern's notes, those off the beat delayed by the
-    swing.
-    """
-    delay = (0.0, 0.5 * (4 * swing - 2), 4 * swing - 2, 0.5 * (4 * swing - 2))
-    return [
-        (n + delay[n % 4], 1.0 if mark == "X" else 0.5)
-        for n, mark in enumerate(pattern)
-        if mark != "."
-    ]
-
-
-def _hits(variant: dict[str, str], swing: float) -> tuple[tuple[float, float], ...]:
-    strength = {"kicks": 1.0, "snares": 1.0, "stabs": 0.7, "hats": 0.3, "basses": 0.5}
-    loudest: dict[float, float] = {}
-    for part, weight in strength.items():
-        for position, loudness in _events(variant[part], swing):
-            loudest[position / 4] = max(loudest.get(position / 4, 0.0), weight * loudness)
-    return tuple(sorted(loudest.items()))
-
-
-def _add(sound: np.ndarray, sample: np.ndarray, start: int) -> None:
-    """Adds a sample at `start`, wrapping at the end of the piece so that it repeats without a
-    seam.
-    """
-    rows = (start + np.arange(sample.size)) % sound.size
-    sound[rows] += sample
+def _play(
+    players: dict[str, Player],
+    section: list[Bar],
+    harmonies: list[Harmony],
+    chorus: bool,
+    motif: list[tuple[int, int, int]] | None,
+    key: int,
+) -> Iterator[Note]:
+    """The notes of one section, part by part."""
+    lowest = band.CHORDS_FROM + (3 if chorus else 0)
+    for bar in section:
+        yield from band.drums(players["drums"], bar, chorus)
+        yield from band.bass(players["bass"], bar, harmonies)
+        yield from band.chords(players["chords"], bar, harmonies, lowest)
+    if chorus:
+        yield from band.pad(players["pad"], harmonies)
+    if motif is not None:
+        for first in range(16 * section[0].number, 16 * (section[-1].number + 1), 32):
+            yield from band.lead(players["lead"], motif, first, key, harmonies)
