@@ -8,23 +8,23 @@ from pipeline.storage.store import Store
 
 
 def condition_inputs(
-    conditions: Store, rows: np.ndarray, choose: np.random.Generator | None = None
+    conditions: Store,
+    rows: np.ndarray,
+    choose: np.random.Generator | None = None,
+    caption: np.ndarray | None = None,
 ) -> dict[str, Tensor]:
     """The fields of conditions.h5 at `rows` as tensors; of several captions a picture has, one.
 
-    Captions [n, C, 77] are drawn with `choose`, or the first is taken without it; `captions` [n]
-    counts the real ones.
+    Captions [n, C, 77] are drawn with `choose`, or those numbered `caption` [n] are taken, by
+    default the first; `captions` [n] counts the real ones.
     """
     inputs = {}
     for name in conditions.provenance["inputs"]:
         values = conditions[name][rows]
         if name in ("text", "clip_text"):
             counts = conditions["captions"][rows]
-            picked = (
-                np.zeros(len(rows), dtype=np.int64)
-                if choose is None
-                else choose.integers(0, counts)
-            )
+            first = np.zeros(len(rows), dtype=np.int64) if caption is None else caption
+            picked = first if choose is None else choose.integers(0, counts)
             values = values[np.arange(len(rows)), picked]
         inputs[name] = torch.from_numpy(
             np.ascontiguousarray(values.astype(np.int64) if values.dtype.kind in "iu" else values)
