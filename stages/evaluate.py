@@ -28,7 +28,7 @@ from stages.config import (
     read_dataset,
 )
 from stages.content import Codec, open_codec, open_content
-from stages.paths import Paths
+from stages.paths import FURTHER_FILE, Paths
 
 
 def evaluate(dataset: DatasetArgument) -> None:
@@ -125,11 +125,19 @@ def _pictures(settings: CaptionToImage | ClassToImage, paths: Paths, examples: P
         tokens=Store(paths.tokens, "tokens"),
         samples=Store(paths.samples / "samples.h5", "samples"),
         judge=load_judge(paths.judge),
+        further=_further(settings, paths),
         decode=lambda tokens: codec.decode(tokens.to(device())).float().cpu(),
     )
     evaluation = evaluate_images(data, settings.evaluate)
     write_image_examples(data, settings.evaluate.examples, settings.evaluate.seed, examples)
     return evaluation
+
+
+def _further(settings: CaptionToImage | ClassToImage, paths: Paths) -> Store | None:
+    """The samples of further captions, where every caption got one."""
+    if settings.sample.captions == "first":
+        return None
+    return Store(paths.samples / FURTHER_FILE, "samples")
 
 
 def _decoder(codec: Codec):

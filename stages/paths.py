@@ -13,6 +13,7 @@ PRESETS = Path("params") / "presets"
 REPORTS = Path("reports")
 CODEC_FILE = "codec.safetensors"
 MODEL_FILE = "model.safetensors"
+FURTHER_FILE = "further_captions.h5"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@ content it cannot get.
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from pipeline.storage.store import Store, write_store
 from stages.config import DatasetArgument, Sample, read_dataset
 from stages.content import open_codec
 from stages.media import write_media
-from stages.paths import MODEL_FILE, Paths, code
+from stages.paths import FURTHER_FILE, MODEL_FILE, Paths, code
 
 
 def sample(dataset: DatasetArgument) -> None:
@@ -91,11 +92,57 @@ def sample(dataset: DatasetArgument) -> None:
                 work, shards(folder, work, generate, f"{dataset}: sampling")
             ):
                 store.write(kind, (slice(batch[0], batch[-1] + 1), seed), shard["tokens"])
+        if config.captions == "all":
+            sample_further(network, conditions, rows, manifest, config, paths, folder)
         count = write_media(settings, paths, manifest, open_codec(settings, paths))
     print(
         f"{dataset}: {len(rows)} conditions x {len(config.seeds)} seeds; {count} to hear or see in"
         f" {paths.samples}."
     )
+
+
+def sample_further(
+    network: Network,
+    conditions: Store,
+    rows: list[int],
+    manifest: Manifest,
+    config: Sample,
+    paths: Paths,
+    folder: Path,
+) -> None:
+    """Samples for the captions of test pictures after the first, which samples.h5 does not have:
+    one row ID#NUMBER a caption.
+    """
+    if "captions" not in conditions:
+        raise UserError("sample.captions is all, but these conditions are no captions; set first.")
+    pictures = [manifest.clips[row].id for row in rows]
+    places = conditions.rows_of(pictures)
+    pairs = [
+        (place, number, f"{name}#{number}")
+        for name, place, count in zip(pictures, places, conditions["captions"][places])
+        for number in range(1, count)
+    ]
+    work = [
+        (seed, batch)
+        for seed in range(len(config.seeds))
+        for batch in in_batches(list(range(len(pairs))), run_settings().sample_batch)
+    ]
+
+    def generate(item: tuple) -> dict:
+        seed, batch = item
+        at, numbers, names = zip(*(pairs[position] for position in batch))
+        inputs = condition_inputs(conditions, np.array(at), caption=np.array(numbers))
+        marks = [(config.seeds[seed], "tokens", name) for name in names]
+        return {"tokens": tokens_for(network, inputs, config, marks)}
+
+    names = [name for _, _, name in pairs]
+    length, home = network.grid[0] * network.grid[1], folder / "further"
+    home.mkdir(exist_ok=True)
+    with write_store(paths.samples / FURTHER_FILE, "samples", names, network.provenance) as store:
+        store.field("tokens", (len(config.seeds), length), "uint16")
+        drawn = shards(home, work, generate, f"{paths.dataset}: further captions")
+        for (seed, batch), shard in zip(work, drawn):
+            store.write("tokens", (slice(batch[0], batch[-1] + 1), seed), shard["tokens"])
 
 
 def rows_to_sample(manifest: Manifest, conditions: Store, limit: int | None) -> list[int]:

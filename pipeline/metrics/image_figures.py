@@ -148,7 +148,7 @@ def distance_line(
     values = np.array([reference.distance(features) for features in seeds])
     low = high = float("nan")
     count = len(seeds[0])
-    if seeds[0].shape[1] <= FID_FEATURES and np.isfinite(values).all():
+    if draws and seeds[0].shape[1] <= FID_FEATURES and np.isfinite(values).all():
         chosen = [
             torch.from_numpy(generator.integers(0, count, count))
             for _ in range(min(draws, FID_DRAWS))

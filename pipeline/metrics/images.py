@@ -80,6 +80,7 @@ class ImageData:
     samples: Store
     judge: Judge
     decode: Callable[[Tensor], Tensor]
+    further: Store | None = None  # samples of the captions after the first, rows named ID#NUMBER
 
     @property
     def manifest(self) -> Manifest:
@@ -169,7 +170,26 @@ def evaluate_images(data: ImageData, settings: EvaluateImages) -> Evaluation:
                     row, protocol, reference, features, generator, settings.bootstrap_draws
                 )
             )
+            if row == "model" and data.further is not None:
+                every = [torch.cat(pair) for pair in zip(features, further_features(data))]
+                results.append(
+                    distance_line(
+                        row, f"{protocol}, all captions", reference, every, generator, draws=0
+                    )
+                )
     return Evaluation(results, lines, _remarks(data, wanted, references))
+
+
+def further_features(data: ImageData) -> Iterator[Tensor]:
+    """The features [n, D] of the samples of further captions of the measured pictures, seed by
+    seed: with those of the first captions, the set whose distance is published.
+    """
+    measured = {clip.id for clip in data.clips(data.numbers)}
+    rows = [row for row, name in enumerate(data.further.ids) if name.rsplit("#", 1)[0] in measured]
+    tokens = data.further["tokens"][rows]
+    for seed in range(tokens.shape[1]):
+        batches = progress(data.decoded(tokens[:, seed]), f"further captions, {seed + 1}")
+        yield torch.cat([data.judge.features(batch) for batch in batches])
 
 
 def describe(data: ImageData, settings: EvaluateImages) -> Wanted:

@@ -12,23 +12,21 @@ def condition_inputs(
     rows: np.ndarray,
     choose: np.random.Generator | None = None,
     mine: slice = slice(None),
+    caption: np.ndarray | None = None,
 ) -> dict[str, Tensor]:
     """The fields of conditions.h5 at `rows` as tensors; of several captions a picture has, one.
 
-    Captions [n, C, 77] are drawn with `choose`, or the first is taken without it; `captions` [n]
-    counts the real ones. Of the rows only those at `mine` are read; captions are drawn for all, so
-    that each gets the same whoever reads it.
+    Captions [n, C, 77] are drawn with `choose`, or those numbered `caption` [n] are taken, by
+    default the first; `captions` [n] counts the real ones. Of the rows only those at `mine` are
+    read; captions are drawn for all, so that each gets the same whoever reads it.
     """
     inputs = {}
     for name in conditions.provenance["inputs"]:
         values = conditions[name][rows[mine]]
         if name in ("text", "clip_text"):
             counts = conditions["captions"][rows]
-            picked = (
-                np.zeros(len(rows), dtype=np.int64)
-                if choose is None
-                else choose.integers(0, counts)
-            )
+            first = np.zeros(len(rows), dtype=np.int64) if caption is None else caption
+            picked = first if choose is None else choose.integers(0, counts)
             values = values[np.arange(len(values)), picked[mine]]
         inputs[name] = torch.from_numpy(
             np.ascontiguousarray(values.astype(np.int64) if values.dtype.kind in "iu" else values)

@@ -9,6 +9,7 @@ import torch
 from pipeline.codecs.vqgan import VQGAN, VQGANArchitecture
 from pipeline.datasets.captions import captions_of
 from pipeline.features.text import ClipText
+from pipeline.metrics.results import read_results
 from pipeline.storage.manifest import read_manifest
 from pipeline.storage.store import Store
 from tests.helpers.checkout import (
@@ -46,6 +47,23 @@ def test_without_published_weights(cub200, tmp_path):
     means = finished(tmp_path, "cub200", {"fid", "r_precision", "copied"})
     assert np.isfinite(means["ground_truth", "r_precision"])
     assert check(tmp_path, "cub200") == COUNTS
+
+
+def test_a_picture_for_every_caption(cub200, tmp_path):
+    without_published_weights(cub200, "toy_shapes")
+    cub200["sample"]["captions"] = "all"
+    shrink(cub200)
+    run_stages(tmp_path, cub200=cub200)
+    further = Store(tmp_path / "data" / "cub200" / "samples" / "further_captions.h5", "samples")
+    assert len(further) == 4 * 9  # four test pictures of ten captions; the first stands elsewhere
+    assert {name.rsplit("#", 1)[1] for name in further.ids} == {str(k) for k in range(1, 10)}
+    lines = read_results(tmp_path / "reports" / "metrics" / "cub200" / "table.csv")
+    counts = {
+        line.protocol.endswith("all captions"): line.n_clips
+        for line in lines
+        if (line.row, line.metric) == ("model", "fid")
+    }
+    assert counts == {False: 4, True: 40}
 
 
 def test_real_birds(shared, tmp_path):
