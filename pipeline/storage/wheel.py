@@ -48,7 +48,10 @@ def fetched_wheel(wheel: Wheel, by_hand: str) -> Iterator[Path]:
         if done.returncode or not found:
             said = done.stderr.strip().splitlines() or ["it says nothing"]
             reason = said[-1].removeprefix("ERROR: ")
-            raise UserError(f"pip could not fetch {wanted} ({reason}). {by_hand}")
+            raise UserError(
+                f"pip could not fetch {wanted} ({reason}); it needs a network and an index that has"
+                f" the package. {by_hand}"
+            )
         yield found[0]
 
 
