@@ -47,9 +47,12 @@ def generate(
     pose: Annotated[
         str,
         typer.Option(
-            help="Who reads the dancer: movenet, keypoint_rcnn, or markers (clips of the toy)."
+            help=(
+                "Who reads the dancer: blazepose, movenet, keypoint_rcnn, or markers (clips of the"
+                " toy)."
+            )
         ),
-    ] = "movenet",
+    ] = "blazepose",
     weights: Annotated[
         str | None,
         typer.Option(
@@ -73,7 +76,7 @@ def generate(
     clip under its new music, and NAME.wav; your own clips are never written over, and other files
     that are there already only with --force.
 
-    Example: cdcd generate holiday.mp4 --weights movenet_lightning.tflite
+    Example: cdcd generate holiday.mp4 --out music
     """
     files = (
         [videos]

@@ -24,7 +24,8 @@ def list_() -> None:
     table = Table("name", "here", "use", "size", "sha256", "licence", title=where)
     for entry in weights.registry().values():
         size = "unpublished" if entry.size is None else f"{entry.size / 1e6:,.1f} MB"
-        digest = "recorded at first use" if entry.sha256 is None else entry.sha256[:8]
+        digests = entry.wheel.members.values() if entry.wheel else filter(None, [entry.sha256])
+        digest = ", ".join(each[:8] for each in digests) or "recorded at first use"
         table.add_row(
             entry.name,
             "yes" if weights.is_here(entry) else "",
@@ -50,7 +51,7 @@ def get(
 
     Out: files below CDCD_HOME (default ~/.cache/cdcd), whose paths are printed.
 
-    Example: cdcd weights get movenet vgg16
+    Example: cdcd weights get blazepose vgg16
     """
     for name in names:
         typer.echo(f"{name}: {weights.get(name)}")

