@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipeline.codecs.jukebox import JukeboxVQVAE
 from pipeline.codecs.quantisers import perplexity
+from pipeline.codecs.sound import AnySoundCodec
 from pipeline.codecs.spectral_distances import JUKEBOX_RESOLUTIONS, Spectra, SpectralDistance
 from pipeline.codecs.vqgan import VQGAN
 from pipeline.runtime.errors import UserError
@@ -24,7 +24,7 @@ class Content(Protocol):
 
 
 def judge_reconstructions(
-    codec: JukeboxVQVAE | VQGAN, content: Content, rows: Sequence[int]
+    codec: AnySoundCodec | VQGAN, content: Content, rows: Sequence[int]
 ) -> dict[str, float]:
     """The figures of `judge_sound` or `judge_pictures` for some rows, read a few at a time."""
     if not rows:
@@ -34,14 +34,12 @@ def judge_reconstructions(
         for start in range(0, len(rows), ROWS_AT_ONCE)
     )
     return (
-        judge_sound(codec, batches)
-        if isinstance(codec, JukeboxVQVAE)
-        else judge_pictures(codec, batches)
+        judge_pictures(codec, batches) if isinstance(codec, VQGAN) else judge_sound(codec, batches)
     )
 
 
 @torch.no_grad()
-def judge_sound(codec: JukeboxVQVAE, batches: Iterable[Tensor]) -> dict[str, float]:
+def judge_sound(codec: AnySoundCodec, batches: Iterable[Tensor]) -> dict[str, float]:
     """Mean squared error, signal-to-noise ratio in dB, spectral convergence and codebook use for
     waveforms [B, T].
 
@@ -58,7 +56,7 @@ def judge_sound(codec: JukeboxVQVAE, batches: Iterable[Tensor]) -> dict[str, flo
     convergence: list[float] = []
     for batch in batches:
         codes = codec.encode(batch.to(device))
-        output = codec.decode(codes)
+        output = codec.decode(codes)[:, : batch.shape[1]]
         target = batch.to(device)[:, : output.shape[1]]
         histogram += torch.bincount(codes.flatten(), minlength=codec.n_codes)
         error, energy = (
