@@ -4,7 +4,7 @@ tokens.
 
 from pathlib import Path
 
-from pipeline.codecs.jukebox import JukeboxVQVAE
+from pipeline.codecs.sound import AnySoundCodec, load_sound_codec
 from pipeline.codecs.vqgan import VQGAN
 from pipeline.media.content import AudioClips, Images
 from pipeline.runtime.device import device
@@ -13,7 +13,7 @@ from pipeline.storage.manifest import Manifest
 from stages.config import DanceToMusic, Dataset
 from stages.paths import CODEC_FILE, Paths
 
-Codec = JukeboxVQVAE | VQGAN
+Codec = AnySoundCodec | VQGAN
 
 
 def open_content(settings: Dataset, manifest: Manifest) -> AudioClips | Images:
@@ -30,8 +30,9 @@ def open_codec(settings: Dataset, paths: Paths) -> Codec:
     path = paths.codec / CODEC_FILE
     if not path.exists():
         raise UserError(f"{path} does not exist; run `cdcd codec {paths.dataset}` first.")
-    kind = JukeboxVQVAE if isinstance(settings, DanceToMusic) else VQGAN
-    return kind.load(path).to(device())
+    if isinstance(settings, DanceToMusic):
+        return load_sound_codec(path, sample_rate=settings.codec.sample_rate).to(device())
+    return VQGAN.load(path).to(device())
 
 
 def token_grid(settings: Dataset, length: int) -> tuple[int, int]:

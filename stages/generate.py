@@ -9,7 +9,7 @@ import torch
 import typer
 from pydantic import ValidationError
 
-from pipeline.codecs.jukebox import JukeboxVQVAE
+from pipeline.codecs.sound import AnySoundCodec
 from pipeline.datasets.folder import EXTENSIONS
 from pipeline.datasets.toy_dance import read_markers
 from pipeline.diffusion.process import MaskAndReplace
@@ -169,7 +169,7 @@ class Player:
                 f"The model of {dataset} was trained with genre_input: true, and a clip of yours"
                 " has no genre; use another."
             )
-        self.codec: JukeboxVQVAE = open_codec(settings, paths)
+        self.codec: AnySoundCodec = open_codec(settings, paths)
         config = settings.extract.pose.model_copy(
             update={"source": pose, "weights": weights or pose}
         )

@@ -4,11 +4,13 @@
 
 from math import prod
 from pathlib import Path
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
+from pipeline.codecs.checks import at_once, check_codes, check_waveform
 from pipeline.codecs.jukebox_layers import Decoder, Encoder
 from pipeline.codecs.quantisers import Codebook, as_rows
 from pipeline.codecs.windows import decode_in_windows, encode_in_windows, inputs_of
@@ -16,11 +18,6 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import sha256_file
 from pipeline.runtime.params import Section
 from pipeline.storage.tensors import read_about, read_state_dict, write_tensors
-
-SAMPLES_AT_ONCE = {
-    "cpu": 2**18,
-    "cuda": 2**23,
-}  # in one pass; bounds the memory for any length and any batch
 
 
 class JukeboxArchitecture(Section):
@@ -32,6 +29,7 @@ class JukeboxArchitecture(Section):
     2]]` (hop 128) or `[[8, 4, 2, 2, 2]]` (hop 256).
     """
 
+    kind: Literal["jukebox"] = "jukebox"
     sample_rate: int
     strides: tuple[tuple[int, ...], ...]
     width: tuple[int, ...]
@@ -138,14 +136,15 @@ class JukeboxVQVAE(nn.Module):
         whole in one piece. Raises UserError for a waveform shorter than one hop or with values that
         are not numbers.
         """
-        self._check(waveform)
+        check_waveform(waveform, self.hop)
 
         def codes(part: Tensor) -> Tensor:
             latent = self.latent(part)
             return self.quantiser.codes(as_rows(latent)).view(latent.shape[0], -1)
 
         reach = inputs_of(self.encoder.convolutions(), 0, 0)
-        rows, window = self._at_once(waveform.shape[-1] // self.hop, samples_at_once)
+        length = waveform.shape[-1] // self.hop
+        rows, window = at_once(length, self.hop, waveform.device, samples_at_once)
         parts = waveform.to(self.quantiser.table.dtype).split(rows)
         return torch.cat(
             [encode_in_windows(codes, reach, part, self.hop, window) for part in parts]
@@ -158,19 +157,13 @@ class JukeboxVQVAE(nn.Module):
         """Waveforms [B, L * hop], about [-1, 1] and unclamped, of codes [B, L]; long ones in
         windows, as in `encode`.
         """
-        if codes.dim() != 2 or codes.shape[1] == 0:
-            raise UserError(f"Expected codes shaped (batch, length), got {tuple(codes.shape)}.")
-        if codes.min() < 0 or codes.max() >= self.n_codes:
-            raise UserError(
-                f"These codes run from {codes.min()} to {codes.max()}; this codec has codes 0 to"
-                f" {self.n_codes - 1}."
-            )
+        check_codes(codes, self.n_codes)
 
         def waveform(part: Tensor) -> Tensor:
             return self.synthesise(self.quantiser.vectors(part).transpose(1, 2))
 
         reach = inputs_of(self.decoder.convolutions(), 0, self.hop - 1)
-        rows, window = self._at_once(codes.shape[1], samples_at_once)
+        rows, window = at_once(codes.shape[1], self.hop, codes.device, samples_at_once)
         return torch.cat(
             [
                 decode_in_windows(waveform, reach, part, self.hop, window)
@@ -181,30 +174,6 @@ class JukeboxVQVAE(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """The waveforms [B, L * hop] after encoding and decoding, without gradients."""
         return self.decode(self.encode(waveform))
-
-    def _check(self, waveform: Tensor) -> None:
-        if waveform.dim() != 2:
-            raise UserError(
-                f"Expected waveforms shaped (batch, samples), got {tuple(waveform.shape)}."
-            )
-        if waveform.shape[1] < self.hop:
-            raise UserError(
-                f"A waveform of {waveform.shape[1]} samples is shorter than one code ({self.hop}"
-                " samples)."
-            )
-        if not torch.isfinite(waveform).all():
-            raise UserError(
-                "The waveform holds values that are not numbers (NaN or infinity); check the file"
-                " it came from."
-            )
-
-    def _at_once(self, length: int, samples: int | None) -> tuple[int, int]:
-        """How many rows of a batch and how many codes of a row one pass takes."""
-        samples = samples or SAMPLES_AT_ONCE.get(
-            self.quantiser.table.device.type, SAMPLES_AT_ONCE["cpu"]
-        )
-        window = max(1, samples // self.hop)
-        return max(1, window // max(1, length)), window
 
     def save(self, path: Path, provenance: dict) -> None:
         """Writes the weights as safetensors that hold the architecture, the level and the

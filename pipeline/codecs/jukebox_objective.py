@@ -2,6 +2,8 @@
 released settings).
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +20,7 @@ class JukeboxObjective(Section):
     (magnitude), commitment 0.02.
     """
 
+    kind: Literal["jukebox"] = "jukebox"
     l2: float = 1.0
     linf: float = 0.02
     linf_samples: int = 2048

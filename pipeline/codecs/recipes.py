@@ -10,8 +10,14 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from pipeline.codecs.jukebox import JukeboxArchitecture, JukeboxVQVAE
-from pipeline.codecs.jukebox_objective import JukeboxLearner, JukeboxObjective
+from pipeline.codecs.sound import (
+    AnyArchitecture,
+    AnyObjective,
+    AnySoundCodec,
+    load_sound_codec,
+    new_sound_codec,
+    sound_learner,
+)
 from pipeline.codecs.training import CodecTraining, train_codec
 from pipeline.codecs.used_codes import UsedCodes
 from pipeline.codecs.vqgan import VQGAN, VQGANArchitecture
@@ -32,17 +38,18 @@ class AudioCodec(Section):
 
     `weights`: a name of `cdcd weights list` or a file (OpenAI's, D2M-GAN's, ours) to use or, with
     `training`, to fine-tune; null trains `architecture` from nothing. `level` of published weights:
-    0, 1, 2 for hops 8, 32, 128. `peak`: every clip is scaled to it. `crop`: samples a training
-    example has.
+    0, 1, 2 for hops 8, 32, 128. `architecture` and `objective` are `kind: jukebox` (the one that
+    goes without saying) or `kind: transform`. `peak`: every clip is scaled to it. `crop`: samples a
+    training example has.
     """
 
     weights: str | None
     level: int
-    architecture: JukeboxArchitecture | None = None
+    architecture: AnyArchitecture | None = None
     sample_rate: int
     peak: float | None = None
     crop: int
-    objective: JukeboxObjective | None = None
+    objective: AnyObjective | None = None
     training: CodecTraining | None = None
     seed: int = 0
 
@@ -88,13 +95,14 @@ def _check_recipe(codec: AudioCodec | ImageCodec) -> None:
 
 def make_audio_codec(
     config: AudioCodec, sound: AudioClips, rows: list[int], scratch: Path
-) -> tuple[JukeboxVQVAE, list[dict]]:
+) -> tuple[AnySoundCodec, list[dict]]:
     """The codec on the CPU, frozen, and the history of its training (empty when there was none)."""
     if config.weights is None:
-        codec = _from_nothing(config, lambda: JukeboxVQVAE(config.architecture))
+        codec = _from_nothing(
+            config, lambda: new_sound_codec(config.architecture, config.sample_rate)
+        )
     else:
-        codec = JukeboxVQVAE.load(weights_file(config.weights), config.level)
-    codec.sample_rate = config.sample_rate
+        codec = load_sound_codec(weights_file(config.weights), config.level, config.sample_rate)
     if config.training is None:
         return codec, []
     waveforms = _decoded_once(sound, rows, scratch / "waveforms.npy")
@@ -104,9 +112,8 @@ def make_audio_codec(
         pieces = torch.from_numpy(waveforms[chosen].astype(np.float32) / 32767)
         return sound.crop(pieces, config.crop, generator)
 
-    learner = JukeboxLearner(codec, config.objective, keep_codebook=config.weights is not None).to(
-        device()
-    )
+    keep = config.weights is not None
+    learner = sound_learner(codec, config.objective, keep_codebook=keep).to(device())
     history = train_codec(learner, crops, config.training, scratch, config.seed)
     return codec.cpu().eval().requires_grad_(False), history
 

@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from pipeline.codecs.jukebox import JukeboxVQVAE
 from pipeline.codecs.quantisers import perplexity
+from pipeline.codecs.sound import AnySoundCodec
 from pipeline.codecs.spectral_distances import JUKEBOX_RESOLUTIONS, Spectra, SpectralDistance
 from pipeline.codecs.vqgan import VQGAN
 from pipeline.runtime.errors import UserError
@@ -26,7 +26,7 @@ class Content(Protocol):
 
 
 def reconstruction_scores(
-    codec: JukeboxVQVAE | VQGAN, content: Content, rows: Sequence[int]
+    codec: AnySoundCodec | VQGAN, content: Content, rows: Sequence[int]
 ) -> dict[str, float]:
     """The reconstruction scores of some rows, read a few at a time."""
     if not rows:
@@ -37,13 +37,15 @@ def reconstruction_scores(
     )
     return (
         audio_reconstruction_scores(codec, batches)
-        if isinstance(codec, JukeboxVQVAE)
+        if not isinstance(codec, VQGAN)
         else image_reconstruction_scores(codec, batches)
     )
 
 
 @torch.no_grad()
-def audio_reconstruction_scores(codec: JukeboxVQVAE, batches: Iterable[Tensor]) -> dict[str, float]:
+def audio_reconstruction_scores(
+    codec: AnySoundCodec, batches: Iterable[Tensor]
+) -> dict[str, float]:
     """Mean squared error, signal-to-noise ratio in dB, spectral convergence and codebook use for
     waveforms [B, T].
 
@@ -60,7 +62,7 @@ def audio_reconstruction_scores(codec: JukeboxVQVAE, batches: Iterable[Tensor]) 
     convergence: list[float] = []
     for batch in batches:
         codes = codec.encode(batch.to(device))
-        output = codec.decode(codes)
+        output = codec.decode(codes)[:, : batch.shape[1]]
         target = batch.to(device)[:, : output.shape[1]]
         histogram += torch.bincount(codes.flatten(), minlength=codec.n_codes)
         error, energy = (

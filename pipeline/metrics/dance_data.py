@@ -8,6 +8,7 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
+from pipeline.media.content import AudioClips
 from pipeline.media.midi import read_score
 from pipeline.metrics.genre import Gallery
 from pipeline.metrics.midi_truth import Truth, truth_of

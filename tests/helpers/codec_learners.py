@@ -8,6 +8,8 @@ from pipeline.codecs.critic import Critic
 from pipeline.codecs.jukebox import JukeboxArchitecture, JukeboxVQVAE
 from pipeline.codecs.jukebox_objective import JukeboxLearner, JukeboxObjective
 from pipeline.codecs.spectral_distances import Spectra
+from pipeline.codecs.transform import TransformArchitecture, TransformCodec
+from pipeline.codecs.transform_objective import TransformLearner, TransformObjective
 from pipeline.codecs.vqgan import VQGAN, VQGANArchitecture
 from pipeline.codecs.vqgan_layers import Sizes
 from pipeline.codecs.vqgan_objective import VQGANLearner, VQGANObjective
@@ -35,6 +37,39 @@ LEVELS = JukeboxArchitecture(
     dimension=4,
     n_codes=16,
 )
+
+
+TRANSFORM = TransformArchitecture(
+    kind="transform",
+    sample_rate=8000,
+    hop=16,
+    width=24,
+    blocks=(1, 2),
+    kernel=3,
+    expansion=2,
+    heads=2,
+    span=3,
+    dimension=4,
+    n_codes=16,
+)
+TRANSFORM_OBJECTIVE = TransformObjective(
+    kind="transform",
+    windows=(128, 64, 32),
+    windows_per_step=1,
+    spectral=1.0,
+    frame=0.5,
+    mel=0.0,
+    l2=1.0,
+    commitment=0.25,
+    codebook=AVERAGES,
+)
+
+
+def transform_learner(**changes):
+    torch.manual_seed(0)
+    return TransformLearner(
+        TransformCodec(TRANSFORM), TRANSFORM_OBJECTIVE.model_copy(update=changes)
+    )
 
 
 def sound_learner(objective=SOUND, **options):

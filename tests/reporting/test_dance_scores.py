@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.media.content import AudioClips
 from pipeline.media.midi import Chord, Note, Score, write_score
 from pipeline.metrics.dance_rows import describe_clips, evaluate_dance
 from pipeline.reporting.tables import blocks, heading, legend
