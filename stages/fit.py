@@ -40,7 +40,7 @@ def fit(
         Path | None,
         typer.Option(help="A folder with the true sound of every clip: NAME.wav or a video."),
     ] = None,
-    pose: Annotated[str, typer.Option(help="Who reads the dancer, as in params.yaml.")] = "movenet",
+    pose: Annotated[str, typer.Option(help="Who reads the dancer, as in params.yaml.")] = "blazepose",
     weights: Annotated[
         str | None,
         typer.Option(help="Weights of that reader: a name or a path. Default: its own name."),
@@ -97,7 +97,7 @@ def measure(
 
 def pose_reader(source: str, weights: str | None) -> PoseReader:
     """The reader of dancers by its name in params.yaml."""
-    needed = source in ("movenet", "keypoint_rcnn")
+    needed = source in ("blazepose", "movenet", "keypoint_rcnn")
     values = {
         "kind": "coco17",
         "source": source,

@@ -42,10 +42,10 @@ class TransformArchitecture(Section):
     hop: int = Field(ge=8)
     width: int = Field(ge=4)
     blocks: tuple[int, int]
-    kernel: int = Field(ge=1)
-    expansion: int = Field(ge=1)
-    heads: int = Field(ge=0)
-    span: int = Field(ge=1)
+    kernel: int = Field(default=7, ge=1)
+    expansion: int = Field(default=3, ge=1)
+    heads: int = Field(default=0, ge=0)
+    span: int = Field(default=32, ge=1)
     dimension: int = Field(ge=2)
     n_codes: int = Field(ge=2)
 

@@ -31,14 +31,14 @@ class TransformObjective(Section):
     """
 
     kind: Literal["transform"]
-    windows: tuple[int, ...]
-    windows_per_step: int
-    spectral: float
-    frame: float
-    mel: float
-    l2: float
-    commitment: float
-    codebook: Averages
+    windows: tuple[int, ...] = (2048, 1024, 512, 256)
+    windows_per_step: int = 1
+    spectral: float = 1.0
+    frame: float = 0.0
+    mel: float = 1.0
+    l2: float = 0.5
+    commitment: float = 0.25
+    codebook: Averages = Averages(decay=0.97, revive_below=0.15)
 
 
 class TransformLearner(nn.Module):
