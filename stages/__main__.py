@@ -35,12 +35,12 @@ class OneByOne(TyperGroup):
     imported.
     """
 
-    def resolve_command(self, ctx: typer.Context, args: list[str]):
+    def resolve_command(self, ctx, args: list[str]):
         """(name, command, remaining arguments): the command itself in place of its entry in the
         list.
         """
         name, listed, rest = super().resolve_command(ctx, args)
-        return name, listed and load(name), rest
+        return name, load(name) if name else listed, rest
 
 
 def load(name: str):
@@ -61,7 +61,7 @@ def description(name: str) -> str:
     functions = [
         node for node in file.body if isinstance(node, ast.FunctionDef) and node.name == name
     ]
-    return ast.get_docstring(functions[0] if functions else file)
+    return ast.get_docstring(functions[0] if functions else file) or ""
 
 
 app = typer.Typer(

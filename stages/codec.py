@@ -24,15 +24,18 @@ def codec(dataset: DatasetArgument) -> None:
     """
     settings, paths = read_dataset(dataset), Paths(dataset)
     manifest = paths.manifest(settings.media_root)
-    content = open_content(settings, manifest)
     rows = manifest.of("train")
-    make = make_audio_codec if isinstance(settings, DanceToMusic) else make_image_codec
     given = settings.codec.weights
     weights = sha256_file(weights_file(given)) if given else None
     with scratch(
         fingerprint("codec", settings.codec, weights, paths.raw, *code("codecs"))
     ) as folder:
-        network, history = make(settings.codec, content, rows, folder)
+        if isinstance(settings, DanceToMusic):
+            content = open_content(settings, manifest)
+            network, history = make_audio_codec(settings.codec, content, rows, folder)
+        else:
+            content = open_content(settings, manifest)
+            network, history = make_image_codec(settings.codec, content, rows, folder)
         held_out = manifest.of("val")
         quality = reconstruction_scores(network, content, held_out or rows[:UNVALIDATED])
         if not held_out:

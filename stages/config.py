@@ -46,7 +46,7 @@ from pipeline.negatives import Negatives
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Section, read_yaml, validate
 from pipeline.storage.poses import PoseKind
-from stages.media_settings import in_the_files_words, with_media
+from stages.media_settings import in_the_files_words, section_class, with_media
 from stages.paths import PARAMS, Paths
 
 D = TypeVar("D")
@@ -161,7 +161,9 @@ class ClassToImage(Dataset[D], Generic[D]):
     evaluate: EvaluateImages
 
 
-SETTINGS: dict[str, dict[str, type[Dataset]]] = {  # data set -> task -> its settings
+AnyDataset = DanceToMusic | CaptionToImage | ClassToImage
+
+SETTINGS: dict[str, dict[str, type[AnyDataset]]] = {  # data set -> task -> its settings
     "toy_dance": {"dance": DanceToMusic[ToyDance]},
     "folder": {"dance": DanceToMusic[Folder]},
     "aist": {"dance": DanceToMusic[Aist]},
@@ -207,7 +209,7 @@ def read_params() -> Params:
     return _read_all()[0]
 
 
-def read_dataset(name: str) -> Dataset:
+def read_dataset(name: str) -> AnyDataset:
     """The settings of one data set, after params.yaml and every file in use have been checked."""
     _, settings = _read_all()
     if name not in MODULES:
@@ -223,7 +225,7 @@ def read_contrast(dataset: str) -> str:
     return own if params.contrast == PRESET else params.contrast
 
 
-def _read_all() -> tuple[Params, dict[str, Dataset]]:
+def _read_all() -> tuple[Params, dict[str, AnyDataset]]:
     """params.yaml, and the settings of the data sets that it lists."""
     params = validate(Params, read_yaml(PARAMS), "", str(PARAMS))
     if params.contrast != PRESET:
@@ -236,7 +238,7 @@ def _read_all() -> tuple[Params, dict[str, Dataset]]:
     return params, {name: read_settings(name, Paths(name).settings) for name in params.datasets}
 
 
-def read_settings(dataset: str, file: Path) -> Dataset:
+def read_settings(dataset: str, file: Path) -> AnyDataset:
     """The settings of a data set that a file holds; raises UserError that names the file and the
     first wrong keys.
     """
@@ -247,7 +249,7 @@ def read_settings(dataset: str, file: Path) -> Dataset:
             f" {' or '.join(kinds)}."
         )
     kind = kinds[content["task"]]
-    validate(kind.model_fields["media"].annotation, content.get("media", {}), "media", str(file))
+    validate(section_class(kind, "media"), content.get("media", {}), "media", str(file))
     complete = with_media(content, kind, file)
     try:
         settings = validate(kind, complete, "", str(file))

@@ -3,6 +3,7 @@ tokens.
 """
 
 from pathlib import Path
+from typing import overload
 
 from pipeline.codecs.sound import AnySoundCodec, load_sound_codec
 from pipeline.codecs.vqgan import VQGAN
@@ -10,13 +11,19 @@ from pipeline.media.content import AudioClips, Images
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
 from pipeline.storage.manifest import Manifest
-from stages.config import DanceToMusic, Dataset
+from stages.config import AnyDataset, CaptionToImage, ClassToImage, DanceToMusic
 from stages.paths import CODEC_FILE, Paths
 
 Codec = AnySoundCodec | VQGAN
 
 
-def open_content(settings: Dataset, manifest: Manifest) -> AudioClips | Images:
+@overload
+def open_content(settings: DanceToMusic, manifest: Manifest) -> AudioClips: ...
+@overload
+def open_content(settings: CaptionToImage | ClassToImage, manifest: Manifest) -> Images: ...
+@overload
+def open_content(settings: AnyDataset, manifest: Manifest) -> AudioClips | Images: ...
+def open_content(settings: AnyDataset, manifest: Manifest) -> AudioClips | Images:
     """The reader of the data set's waveforms or pictures."""
     if isinstance(settings, DanceToMusic):
         return AudioClips(
@@ -25,7 +32,13 @@ def open_content(settings: Dataset, manifest: Manifest) -> AudioClips | Images:
     return Images(manifest, settings.codec.image_size)
 
 
-def open_codec(settings: Dataset, paths: Paths) -> Codec:
+@overload
+def open_codec(settings: DanceToMusic, paths: Paths) -> AnySoundCodec: ...
+@overload
+def open_codec(settings: CaptionToImage | ClassToImage, paths: Paths) -> VQGAN: ...
+@overload
+def open_codec(settings: AnyDataset, paths: Paths) -> Codec: ...
+def open_codec(settings: AnyDataset, paths: Paths) -> Codec:
     """The data set's codec, on the accelerator if there is one."""
     path = paths.codec / CODEC_FILE
     if not path.exists():
@@ -33,14 +46,6 @@ def open_codec(settings: Dataset, paths: Paths) -> Codec:
     if isinstance(settings, DanceToMusic):
         return load_sound_codec(path, sample_rate=settings.codec.sample_rate).to(device())
     return VQGAN.load(path).to(device())
-
-
-def token_grid(settings: Dataset, length: int) -> tuple[int, int]:
-    """(rows, columns) of `length` tokens: one row for music, a square for pictures."""
-    if isinstance(settings, DanceToMusic):
-        return 1, length
-    side = round(length**0.5)
-    return side, side
 
 
 def checked(path: Path, stage: str, dataset: str) -> Path:

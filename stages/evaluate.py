@@ -20,10 +20,10 @@ from pipeline.runtime.device import device
 from pipeline.runtime.files import atomic, read_json
 from pipeline.storage.store import Store
 from stages.config import (
+    AnyDataset,
     CaptionToImage,
     ClassToImage,
     DanceToMusic,
-    Dataset,
     DatasetArgument,
     read_dataset,
 )
@@ -62,7 +62,7 @@ def evaluate(dataset: DatasetArgument) -> None:
     print(f"{dataset}: all rows are in {paths.metrics / 'table.csv'}.")
 
 
-def _settings(settings: Dataset, paths: Paths) -> dict[str, object]:
+def _settings(settings: AnyDataset, paths: Paths) -> dict[str, object]:
     """The settings without which the figures cannot be read."""
     about, train, drawn = (
         read_json(paths.model / "about.json"),
@@ -73,7 +73,7 @@ def _settings(settings: Dataset, paths: Paths) -> dict[str, object]:
     contrast = train.contrast.model_dump(
         mode="json", include={"form", "contrastive_steps", *(f"{k}_weight" for k in kinds)}
     )
-    condition = train.model.condition if isinstance(settings, DanceToMusic) else None
+    condition = settings.train.model.condition if isinstance(settings, DanceToMusic) else None
     return {
         "contrast": about["contrast"],
         "parameters": about["parameters"],

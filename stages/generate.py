@@ -14,7 +14,6 @@ from pipeline.datasets.folder import EXTENSIONS
 from pipeline.datasets.toy_dance import read_markers
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.diffusion.sampler import sample as draw
-from pipeline.features.extract import Readers
 from pipeline.features.i3d import I3D
 from pipeline.features.i3d_source import RGB_WEIGHTS, VisualReader
 from pipeline.features.pose_reader import PoseConfig, PoseReader
@@ -179,12 +178,8 @@ class Player:
                 f"The model of {dataset} was trained on ready video features, which a clip of yours"
                 " lacks; use one that was trained on videos."
             )
-        visual = VisualReader(settings.extract.visual, I3D.load(extractor / RGB_WEIGHTS))
-        self.readers = Readers(
-            PoseReader(checked_pose(config, dataset), read_markers),
-            visual,
-            self.seconds,
-        )
+        self.visual = VisualReader(settings.extract.visual, I3D.load(extractor / RGB_WEIGHTS))
+        self.pose = PoseReader(checked_pose(config, dataset), read_markers)
 
     def play(self, file: Path, seed: int) -> np.ndarray:
         """The waveform [T] for a whole video, window after window; raises UserError for one that is
@@ -200,8 +195,8 @@ class Player:
             Manifest((), file.parent),
             Clip(file.stem, file.name, "infer", 0.0, duration),
         )
-        motion = self.readers.pose.read(manifest, clip, duration).motion()
-        length = self.network.grid[1]
+        motion = self.pose.read(manifest, clip, duration).motion()
+        length = self.network.length
         tokens = np.zeros(0, np.int64)
         for start in progress(window_starts(duration, self.seconds), f"playing {file.name}"):
             place = round(start / self.seconds * length)
@@ -228,13 +223,13 @@ class Player:
         generator,
     ) -> np.ndarray:
         """The tokens [L] of one window, of which those in `known` (played already) stay."""
-        fps, length = self.settings.extract.pose.fps, self.network.grid[1]
+        fps, length = self.settings.extract.pose.fps, self.network.length
         first = min(round(start * fps), len(motion) - round(self.seconds * fps))
         window = Clip(clip.id, clip.path, "infer", start, self.seconds)
-        frames = self.readers.visual.frames(manifest, window, self.seconds)
+        frames = self.visual.frames(manifest, window, self.seconds)
         inputs = {
             "motion": torch.from_numpy(motion[None, first : first + round(self.seconds * fps)]),
-            "visual": torch.from_numpy(self.readers.visual.features(frames[None])),
+            "visual": torch.from_numpy(self.visual.features(frames[None])),
             "genre": torch.zeros(1, dtype=torch.int64),
         }
         given = torch.zeros(1, length, dtype=torch.int64)

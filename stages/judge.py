@@ -8,6 +8,7 @@ from pipeline.metrics.judges import build_judge
 from pipeline.runtime.device import device
 from pipeline.runtime.progress import in_batches
 from pipeline.runtime.scratch import fingerprint, scratch
+from pipeline.storage.manifest import Manifest
 from pipeline.storage.store import Store
 from stages.config import DanceToMusic, DatasetArgument, read_dataset
 from stages.content import Codec, open_codec
@@ -38,6 +39,20 @@ def judge(dataset: DatasetArgument) -> None:
                 ", ".join(f"{key} {found[key]:.4g}" for key in found),
             )
         return
+    accuracy, n_held_out = _build_gallery(settings, paths, manifest)
+    if accuracy is not None:
+        print(
+            f"{dataset}: the judge finds the genre of {accuracy:.1f} % of {n_held_out}"
+            " held-out clips."
+        )
+
+
+def _build_gallery(
+    settings: DanceToMusic, paths: Paths, manifest: Manifest
+) -> tuple[float | None, int]:
+    """The gallery's own accuracy in percent (None: no genres), and on how many held-out clips;
+    writes the gallery to `paths.judge`.
+    """
     tokens, codec = Store(paths.tokens, "tokens"), open_codec(settings, paths)
     known = set(tokens.ids)
     heard = {
@@ -62,11 +77,7 @@ def judge(dataset: DatasetArgument) -> None:
         genres["val"],
         codec.sample_rate,
     )
-    if accuracy is not None:
-        print(
-            f"{dataset}: the judge finds the genre of {accuracy:.1f} % of {len(heard['val'])}"
-            " held-out clips."
-        )
+    return accuracy, len(heard["val"])
 
 
 def decode(codec: Codec, codes: np.ndarray) -> np.ndarray:

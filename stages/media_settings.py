@@ -22,12 +22,20 @@ GIVES = {  # key of `media` -> the keys that take its value
 LARGEST_JUDGED = 128  # pixels that a judge trained here looks at
 
 
+def section_class(kind: type[BaseModel], name: str) -> type[BaseModel]:
+    """The class of the section `name` of a data set's settings."""
+    found = kind.model_fields[name].annotation
+    assert isinstance(found, type), f"{name} is a section"
+    assert issubclass(found, BaseModel), f"{name} is a section"
+    return found
+
+
 def with_media(content: dict, kind: type[BaseModel], file: Path) -> dict:
     """The content of a settings file with the values of `media` in every section of `kind` that
     reads them; raises UserError where one of those keys stands in the file as well.
     """
     content = deepcopy(content)
-    download = kind.model_fields["download"].annotation.model_fields
+    download = section_class(kind, "download").model_fields
     for key, value in content["media"].items():
         for target in GIVES[key]:
             *path, last = target.split(".")

@@ -16,9 +16,11 @@ from pipeline.runtime.progress import in_batches
 from pipeline.runtime.run import run_settings
 from pipeline.runtime.scratch import fingerprint, scratch, shards
 from pipeline.runtime.seeds import numpy_generator
-from pipeline.storage.store import Store, write_store
-from stages.config import DanceToMusic, DatasetArgument, read_dataset
-from stages.content import open_codec, open_content, token_grid
+from pipeline.storage.manifest import Manifest
+from pipeline.storage.store import Store, StoreWriter, write_store
+from stages.config import AnyDataset, DanceToMusic, DatasetArgument, read_dataset
+from stages.content import open_codec, open_content
+from stages.grid import token_grid
 from stages.paths import CODEC_FILE, Paths, code
 
 
@@ -59,34 +61,45 @@ def negatives(dataset: DatasetArgument) -> None:
             store.write(
                 "inter", slice(None), np.vectorize(row_in_tokens.get, otypes=[np.int32])(inter)
             )
-        if not config.n_intra:
-            return
-        if of_codes:
+        if config.n_intra and of_codes:
             store.field("intra", (config.n_intra, config.chunks), "uint16")
             store.write("intra", slice(None), np.stack(orders))
-            return
-        codec, content = open_codec(settings, paths), open_content(settings, manifest)
-        reorder = reorder_sequence if isinstance(settings, DanceToMusic) else reorder_picture
+        elif config.n_intra:
+            write_reordered(store, settings, paths, manifest, rows, orders)
 
-        def encode(batch: list[int]) -> dict:
-            signals = content.read([rows[position] for position in batch])
-            moved = [
-                reorder(signal, torch.from_numpy(orders[position]))
-                for signal, position in zip(signals, batch)
-            ]
-            codes = codec.encode(torch.cat(moved).to(device())).cpu()
-            return {"intra": codes.unflatten(0, (len(batch), config.n_intra)).numpy()}
 
-        store.field("intra", (config.n_intra, *tokens["tokens"].shape[1:]), "uint16")
-        batches = in_batches(
-            list(range(len(rows))), max(1, run_settings().tokenize_batch // config.n_intra)
-        )
-        with scratch(
-            fingerprint(
-                "intra", config, settings.codec, tokens.provenance, paths.raw, *code("codecs")
-            )
-        ) as folder:
-            for batch, shard in zip(
-                batches, shards(folder, batches, encode, f"{dataset}: intra negatives")
-            ):
-                store.write("intra", slice(batch[0], batch[-1] + 1), shard["intra"])
+def write_reordered(
+    store: StoreWriter,
+    settings: AnyDataset,
+    paths: Paths,
+    manifest: Manifest,
+    rows: list[int],
+    orders: list[np.ndarray],
+) -> None:
+    """Writes `intra`: the codes of each row's waveform or picture with its chunks in the `orders`
+    [n, chunks] of that row.
+    """
+    config, tokens = settings.negatives, Store(paths.tokens, "tokens")
+    codec, content = open_codec(settings, paths), open_content(settings, manifest)
+    reorder = reorder_sequence if isinstance(settings, DanceToMusic) else reorder_picture
+
+    def encode(batch: list[int]) -> dict:
+        signals = content.read([rows[position] for position in batch])
+        moved = [
+            reorder(signal, torch.from_numpy(orders[position]))
+            for signal, position in zip(signals, batch)
+        ]
+        codes = codec.encode(torch.cat(moved).to(device())).cpu()
+        return {"intra": codes.unflatten(0, (len(batch), config.n_intra)).numpy()}
+
+    store.field("intra", (config.n_intra, *tokens["tokens"].shape[1:]), "uint16")
+    batches = in_batches(
+        list(range(len(rows))), max(1, run_settings().tokenize_batch // config.n_intra)
+    )
+    mark = fingerprint(
+        "intra", config, settings.codec, tokens.provenance, paths.raw, *code("codecs")
+    )
+    with scratch(mark) as folder:
+        made = shards(folder, batches, encode, f"{paths.dataset}: intra negatives")
+        for batch, shard in zip(batches, made):
+            store.write("intra", slice(batch[0], batch[-1] + 1), shard["intra"])

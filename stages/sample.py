@@ -46,52 +46,18 @@ def sample(dataset: DatasetArgument) -> None:
         paths.manifest(settings.media_root),
         Store(paths.conditions, "conditions"),
     )
-    network = load_model(paths.model / MODEL_FILE)
-    if network.provenance["conditions"] != conditions.provenance:
-        raise UserError(
-            f"{paths.model} was trained on other conditions than {paths.conditions} holds; run"
-            f" `cdcd train {dataset}`."
-        )
-    network = network.to(device())
+    network = fitting_model(paths, conditions)
     config, rows = settings.sample, rows_to_sample(manifest, conditions, settings.sample.limit)
-    partners = shuffled_partners(manifest, conditions, rows, config.seeds[0])
-    ids, partner_ids = ([manifest.clips[row].id for row in several] for several in (rows, partners))
-    work = [
-        (kind, seed, batch)
-        for kind in ("tokens", "shuffled")
-        for seed in range(len(config.seeds))
-        for batch in in_batches(list(range(len(rows))), run_settings().sample_batch)
-    ]
-    length = network.grid[0] * network.grid[1]
     provenance = {
         **network.provenance,
         "model": sha256_file(paths.model / MODEL_FILE),
         **config.model_dump(exclude=None if config.captions == "all" else {"captions"}),
     }
+    ids = [manifest.clips[row].id for row in rows]
     sources = code("diffusion", "model", "runtime")
     mark = fingerprint("sample", provenance, sha256_file(paths.conditions), ids, *sources)
     with scratch(mark) as folder:
-        with write_store(paths.samples / "samples.h5", "samples", ids, provenance) as store:
-            for kind in ("tokens", "shuffled"):
-                store.field(kind, (len(config.seeds), length), "uint16")
-            store.field("shuffled_from", (), "int32")
-            store.write("shuffled_from", slice(None), partners)
-
-            def generate(item: tuple) -> dict:
-                kind, seed, batch = item
-                names = ids if kind == "tokens" else partner_ids
-                numbers = conditions.rows_of([names[position] for position in batch])
-                marks = [(config.seeds[seed], kind, ids[position]) for position in batch]
-                return {
-                    "tokens": tokens_for(
-                        network, condition_inputs(conditions, numbers), config, marks
-                    )
-                }
-
-            for (kind, seed, batch), shard in zip(
-                work, shards(folder, work, generate, f"{dataset}: sampling")
-            ):
-                store.write(kind, (slice(batch[0], batch[-1] + 1), seed), shard["tokens"])
+        sample_rows(network, conditions, rows, manifest, config, paths, provenance, folder)
         if config.captions == "all":
             sample_further(network, conditions, rows, manifest, config, paths, folder)
         count = write_media(settings, paths, manifest, open_codec(settings, paths))
@@ -99,6 +65,57 @@ def sample(dataset: DatasetArgument) -> None:
         f"{dataset}: {len(rows)} conditions x {len(config.seeds)} seeds; {count} to hear or see in"
         f" {paths.samples}."
     )
+
+
+def fitting_model(paths: Paths, conditions: Store) -> Network:
+    """The trained network; raises UserError where it was trained on other conditions."""
+    network = load_model(paths.model / MODEL_FILE)
+    if network.provenance["conditions"] != conditions.provenance:
+        raise UserError(
+            f"{paths.model} was trained on other conditions than {paths.conditions} holds; run"
+            f" `cdcd train {paths.dataset}`."
+        )
+    return network.to(device())
+
+
+def sample_rows(
+    network: Network,
+    conditions: Store,
+    rows: list[int],
+    manifest: Manifest,
+    config: Sample,
+    paths: Paths,
+    provenance: dict,
+    folder: Path,
+) -> None:
+    """Writes samples.h5: for each row and seed the tokens under its own condition, and under that
+    of its partner (`shuffled`).
+    """
+    partners = shuffled_partners(manifest, conditions, rows, config.seeds[0])
+    ids, partner_ids = ([manifest.clips[row].id for row in several] for several in (rows, partners))
+    conditioned_on = {"tokens": ids, "shuffled": partner_ids}
+    work = [
+        (kind, seed, batch)
+        for kind in conditioned_on
+        for seed in range(len(config.seeds))
+        for batch in in_batches(list(range(len(rows))), run_settings().sample_batch)
+    ]
+
+    def generate(item: tuple) -> dict:
+        kind, seed, batch = item
+        numbers = conditions.rows_of([conditioned_on[kind][position] for position in batch])
+        marks = [(config.seeds[seed], kind, ids[position]) for position in batch]
+        inputs = condition_inputs(conditions, numbers)
+        return {"tokens": tokens_for(network, inputs, config, marks)}
+
+    with write_store(paths.samples / "samples.h5", "samples", ids, provenance) as store:
+        for kind in conditioned_on:
+            store.field(kind, (len(config.seeds), network.length), "uint16")
+        store.field("shuffled_from", (), "int32")
+        store.write("shuffled_from", slice(None), np.array(partners))
+        drawn = shards(folder, work, generate, f"{paths.dataset}: sampling")
+        for (kind, seed, batch), shard in zip(work, drawn):
+            store.write(kind, (slice(batch[0], batch[-1] + 1), seed), shard["tokens"])
 
 
 def sample_further(
@@ -136,10 +153,10 @@ def sample_further(
         return {"tokens": tokens_for(network, inputs, config, marks)}
 
     names = [name for _, _, name in pairs]
-    length, home = network.grid[0] * network.grid[1], folder / "further"
+    home = folder / "further"
     home.mkdir(exist_ok=True)
     with write_store(paths.samples / FURTHER_FILE, "samples", names, network.provenance) as store:
-        store.field("tokens", (len(config.seeds), length), "uint16")
+        store.field("tokens", (len(config.seeds), network.length), "uint16")
         drawn = shards(home, work, generate, f"{paths.dataset}: further captions")
         for (seed, batch), shard in zip(work, drawn):
             store.write("tokens", (slice(batch[0], batch[-1] + 1), seed), shard["tokens"])
@@ -189,11 +206,6 @@ def tokens_for(network: Network, inputs: dict, config: Sample, marks: list[tuple
         condition = network.encode(inputs)
         process = MaskAndReplace(network.n_codes, network.n_steps)
         generators = [torch_generator(*mark) for mark in marks]
-        length = network.grid[0] * network.grid[1]
-        return (
-            draw(
-                network, process, condition, length, config.sampling, generators, grid=network.grid
-            )
-            .cpu()
-            .numpy()
-        )
+        sampling, length, grid = config.sampling, network.length, network.grid
+        tokens = draw(network, process, condition, length, sampling, generators, grid=grid)
+        return tokens.cpu().numpy()

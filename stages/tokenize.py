@@ -2,13 +2,14 @@
 
 import time
 
+from pipeline.codecs.vqgan import VQGAN
 from pipeline.runtime.device import device
 from pipeline.runtime.files import sha256_file
 from pipeline.runtime.progress import in_batches
 from pipeline.runtime.run import run_settings
 from pipeline.runtime.scratch import fingerprint, scratch, shards
 from pipeline.storage.store import write_store
-from stages.config import DanceToMusic, DatasetArgument, read_dataset
+from stages.config import DatasetArgument, read_dataset
 from stages.content import open_codec, open_content
 from stages.paths import CODEC_FILE, Paths, code
 
@@ -26,7 +27,7 @@ def tokenize(dataset: DatasetArgument) -> None:
     codec, content = open_codec(settings, paths), open_content(settings, manifest)
     rows = manifest.of("train", "val", "test")
     provenance = {"codec": sha256_file(paths.codec / CODEC_FILE), "n_codes": codec.n_codes}
-    if isinstance(settings, DanceToMusic):
+    if not isinstance(codec, VQGAN):
         provenance |= {"sample_rate": codec.sample_rate, "hop": codec.hop}
     started, batches = time.perf_counter(), in_batches(rows, run_settings().tokenize_batch)
     ids = [manifest.clips[row].id for row in rows]
@@ -40,15 +41,13 @@ def tokenize(dataset: DatasetArgument) -> None:
         def encode(batch: list[int]) -> dict:
             return {"tokens": codec.encode(content.read(batch).to(device())).cpu().numpy()}
 
-        first = 0
+        first, length = 0, 0
         for shard in shards(folder, batches, encode, f"{dataset}: tokenising"):
             tokens = shard["tokens"]
             if first == 0:
+                length = tokens.shape[1]
                 store.field("tokens", tokens.shape[1:], "uint16")
             store.write("tokens", slice(first, first + len(tokens)), tokens)
             first += len(tokens)
     seconds = time.perf_counter() - started
-    print(
-        f"{dataset}: {len(rows)} rows of {tokens.shape[1]} codes; {len(rows) / seconds:.1f} a"
-        " second."
-    )
+    print(f"{dataset}: {len(rows)} rows of {length} codes; {len(rows) / seconds:.1f} a second.")

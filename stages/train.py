@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.diffusion.contrast import parse_setting
 from pipeline.model.encoders.text import TextConfig
@@ -9,22 +10,27 @@ from pipeline.model.network import (
     CaptionInputs,
     ClassInputs,
     DanceInputs,
+    Network,
     build_network,
     load_model,
     save_model,
 )
-from pipeline.model.training import train_network
+from pipeline.model.training import Train, train_network
 from pipeline.runtime.cpu import keep_memory, use_fast_products
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, sha256_file, write_json
 from pipeline.runtime.scratch import fingerprint, home, scratch
+from pipeline.storage.manifest import Manifest
 from pipeline.storage.store import Store
 from pipeline.training.batches import TrainingBatches
 from pipeline.training.history import write_history
 from pipeline.training.processes import processes
-from stages.config import CaptionToImage, DatasetArgument, read_contrast, read_dataset
-from stages.content import token_grid
+from stages.config import AnyDataset, CaptionToImage, DatasetArgument, read_contrast, read_dataset
+from stages.grid import token_grid
 from stages.paths import MODEL_FILE, Paths, code
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def train(dataset: DatasetArgument) -> None:
@@ -41,24 +47,71 @@ def train(dataset: DatasetArgument) -> None:
     keep_memory()
     use_fast_products()
     settings, setting, paths = read_dataset(dataset), read_contrast(dataset), Paths(dataset)
+    stores = open_stores(paths)
+    rows = rows_of_splits(dataset, paths.manifest(settings.media_root), stores)
+    config = settings.train.in_steps(len(rows["train"]))
+    network = new_network(settings, config, stores)
+    sources = code("diffusion", "model", "training", "runtime")
+    mark = fingerprint("train", config, setting, *contents(paths, config), *sources)
+    with (
+        processes(config.bf16) as fabric,
+        scratch(mark)
+        if fabric.is_global_zero
+        else nullcontext(home() / "scratch" / mark) as folder,
+    ):
+        batches = batches_of_splits(stores, rows, config, setting, fabric)
+        history = train_network(
+            network, config, setting, batches["train"], batches.get("val"), folder, fabric
+        )
+        if fabric.is_global_zero:
+            write_model(network, history, setting, stores, paths)
+        fabric.barrier()
+    if fabric.is_global_zero:
+        print(
+            f"{dataset}: {setting}, {config.steps} steps, loss {history[-1]['main']:.3f} nats a"
+            " token (history.csv)."
+        )
+
+
+class Stores(NamedTuple):
+    """What training reads: the content, what it is conditioned on, and what it is pushed from."""
+
+    tokens: Store
+    conditions: Store
+    negatives: Store
+
+
+def open_stores(paths: Paths) -> Stores:
+    """The three stores; raises UserError where the negatives are those of another codec."""
     tokens, conditions = Store(paths.tokens, "tokens"), Store(paths.conditions, "conditions")
-    negatives, manifest = Store(paths.negatives, "negatives"), paths.manifest(settings.media_root)
-    negatives.expect(codec=tokens.provenance["codec"])
-    config = settings.train
-    kinds = tuple(term.kind for term in parse_setting(setting))
-    usable = set(tokens.ids) & set(conditions.ids)
-    rows = {
+    negatives = Store(paths.negatives, "negatives")
+    return Stores(tokens, conditions, negatives.expect(codec=tokens.provenance["codec"]))
+
+
+def rows_of_splits(dataset: str, manifest: Manifest, stores: Stores) -> dict[str, list[str]]:
+    """The ids of the splits train and val that have tokens and conditions, in the manifest's order;
+    raises UserError where none is left to train on.
+    """
+    usable = set(stores.tokens.ids) & set(stores.conditions.ids)
+    ids = {
         split: [
             manifest.clips[row].id for row in manifest.of(split) if manifest.clips[row].id in usable
         ]
         for split in ("train", "val")
     }
-    if not rows["train"]:
+    if not ids["train"]:
         raise UserError(
             f"{dataset}: no training clip has both conditions and tokens; see"
             f" data/{dataset}/raw/skipped.csv."
         )
-    config = config.in_steps(len(rows["train"]))
+    return ids
+
+
+def new_network(settings: AnyDataset, config: Train, stores: Stores) -> Network:
+    """The network that the settings and the stores describe, with the weights of `train.init`, if
+    any.
+    """
+    tokens, conditions = stores.tokens, stores.conditions
     if isinstance(settings, CaptionToImage):
         check_caption_length(settings.train.model.text, conditions)
     network = build_network(
@@ -71,57 +124,55 @@ def train(dataset: DatasetArgument) -> None:
     )
     if config.init is not None:
         start_from(network, Path(config.init))
-    inputs = [sha256_file(path) for path in (paths.tokens, paths.conditions, paths.negatives)]
-    init = sha256_file(Path(config.init)) if config.init else None
-    sources = code("diffusion", "model", "training", "runtime")
-    mark = fingerprint("train", config, setting, inputs, init, *sources)
-    with (
-        processes(config.bf16) as fabric,
-        scratch(mark)
-        if fabric.is_global_zero
-        else nullcontext(home() / "scratch" / mark) as folder,
-    ):
-        batches = {
-            split: TrainingBatches(
-                tokens,
-                conditions,
-                negatives,
-                rows[split],
-                kinds if split == "train" else (),
-                config.batch_size,
-                config.seed,
-                fabric.global_rank,
-                fabric.world_size,
-            )
-            for split in rows
-            if rows[split]
-        }
-        history = train_network(
-            network, config, setting, batches["train"], batches.get("val"), folder, fabric
+    return network
+
+
+def contents(paths: Paths, config: Train) -> tuple[list[str], str | None]:
+    """The digests of all files that training reads: the stores, and the weights it starts from."""
+    stores = [sha256_file(path) for path in (paths.tokens, paths.conditions, paths.negatives)]
+    return stores, sha256_file(Path(config.init)) if config.init else None
+
+
+def batches_of_splits(
+    stores: Stores, rows: dict[str, list[str]], config: Train, setting: str, fabric: "Fabric"
+) -> dict[str, TrainingBatches]:
+    """This process's batches of every split that has rows; the held-out ones bring no negatives."""
+    kinds = tuple(term.kind for term in parse_setting(setting))
+    return {
+        split: TrainingBatches(
+            *stores,
+            rows[split],
+            kinds if split == "train" else (),
+            config.batch_size,
+            config.seed,
+            fabric.global_rank,
+            fabric.world_size,
         )
-        if fabric.is_global_zero:
-            provenance = {
-                "contrast": setting,
-                "codec": tokens.provenance["codec"],
-                "conditions": conditions.provenance,
-            }
-            with atomic(paths.model) as temporary:
-                temporary.mkdir()
-                save_model(network.cpu(), temporary / MODEL_FILE, provenance)
-                write_history(temporary / "history.csv", history)
-                write_json(
-                    temporary / "about.json",
-                    {"parameters": sum(p.numel() for p in network.parameters()), **provenance},
-                )
-        fabric.barrier()
-    if fabric.is_global_zero:
-        print(
-            f"{dataset}: {setting}, {config.steps} steps, loss {history[-1]['main']:.3f} nats a"
-            " token (history.csv)."
+        for split in rows
+        if rows[split]
+    }
+
+
+def write_model(
+    network: Network, history: list[dict], setting: str, stores: Stores, paths: Paths
+) -> None:
+    """Writes the folder `model`: the weights, the training curve, and what it was trained on."""
+    provenance = {
+        "contrast": setting,
+        "codec": stores.tokens.provenance["codec"],
+        "conditions": stores.conditions.provenance,
+    }
+    with atomic(paths.model) as temporary:
+        temporary.mkdir()
+        save_model(network.cpu(), temporary / MODEL_FILE, provenance)
+        write_history(temporary / "history.csv", history)
+        write_json(
+            temporary / "about.json",
+            {"parameters": sum(p.numel() for p in network.parameters()), **provenance},
         )
 
 
-def start_from(network, path: Path) -> None:
+def start_from(network: Network, path: Path) -> None:
     """Gives `network` the weights of a model trained here; raises UserError when it has another
     architecture.
     """
@@ -158,8 +209,13 @@ def facts(conditions: Store) -> DanceInputs | CaptionInputs | ClassInputs:
                 n_genres=len(about["genres"]),
             )
         case "caption" if "clip_text" in about["inputs"]:
-            return CaptionInputs(vocabulary=None, clip_size=conditions["clip_text"].shape[2:])
+            _, _, length, width = conditions["clip_text"].shape
+            return CaptionInputs(vocabulary=None, clip_size=(length, width))
         case "caption":
             return CaptionInputs(vocabulary=tuple(about["vocabulary"]), clip_size=None)
         case "class":
             return ClassInputs(n_classes=len(about["classes"]))
+        case other:
+            raise UserError(
+                f"{conditions.path} is of the unknown task {other!r}; extract it again."
+            )

@@ -23,7 +23,7 @@ from pipeline.diffusion.contrast import (
     information_bound,
     parse_setting,
 )
-from pipeline.diffusion.predictions import Condition, Network, Predictions, noise
+from pipeline.diffusion.predictions import C, Network, Predictions, noise
 from pipeline.diffusion.process import MaskAndReplace, uniform
 from pipeline.diffusion.steps import ImportanceSteps, UniformSteps
 from pipeline.diffusion.weights import Compared, Weights, contrast_weights, likelihood_weights
@@ -99,7 +99,7 @@ class Objective(nn.Module):
 
     def forward(
         self,
-        network: Network,
+        network: Network[C],
         x_0: Int[Tensor, "B L"],
         inputs: dict[str, Tensor],
         generator: torch.Generator,
@@ -162,7 +162,7 @@ class Objective(nn.Module):
     def _cap(self) -> float | None:
         return self._contrast.cap if self.terms else None
 
-    def _condition(self, network: Network, inputs, generator, x_0) -> tuple[Condition, Tensor]:
+    def _condition(self, network: Network[C], inputs, generator, x_0) -> tuple[C, Tensor]:
         """The encoded condition, and which rows [B] have kept it."""
         condition, present = (
             network.encode(inputs),
@@ -196,8 +196,8 @@ class Objective(nn.Module):
 
     def _compare(
         self,
-        network: Network,
-        condition: Condition,
+        network: Network[C],
+        condition: C,
         predictions: Predictions,
         estimate_bound: bool,
     ) -> Compared:

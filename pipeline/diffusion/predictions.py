@@ -3,7 +3,7 @@ judged by.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -20,36 +20,40 @@ class Condition(Protocol):
 
     def __len__(self) -> int: ...
 
-    def repeat(self, n: int) -> "Condition":
+    def repeat(self, n: int) -> Self:
         """Each row n times, the copies side by side."""
         ...
 
-    def rows(self, index: Tensor) -> "Condition":
+    def rows(self, index: Tensor) -> Self:
         """The rows of the given numbers [n]."""
         ...
 
-    def null(self, mask: Tensor) -> "Condition":
+    def null(self, mask: Tensor) -> Self:
         """The rows where mask [B] is true replaced by the learned null."""
         ...
 
 
+C = TypeVar("C", bound=Condition)
+
+
 @runtime_checkable
-class Network(Protocol):
+class Network(Protocol[C]):
     """What losses and sampler need of a network; logits are output(features) [B, L, K]."""
 
-    output: nn.Linear
+    @property
+    def output(self) -> nn.Linear:
+        """The last layer."""
+        ...
 
-    def encode(self, inputs: dict[str, Tensor]) -> Condition:
+    def encode(self, inputs: dict[str, Tensor]) -> C:
         """The condition of a batch, with gradients."""
         ...
 
-    def prepare(self, condition: Condition) -> Condition:
+    def prepare(self, condition: C) -> C:
         """The same condition with all that does not depend on x_t computed."""
         ...
 
-    def features(
-        self, x_t: Tensor, t: Tensor, condition: Condition, at: Tensor | None = None
-    ) -> Tensor:
+    def features(self, x_t: Tensor, t: Tensor, condition: C, at: Tensor | None = None) -> Tensor:
         """Hidden states [B, L, D] at x_t [B, L] in 0..K (K = mask), t [B] in 1..T; [B, m, D] for
         positions `at` [B, m].
         """
@@ -81,7 +85,7 @@ class Noised:
         losses = getattr(costs, term.loss)
         return torch.cat([losses[:, :1], losses[:, self.columns[term]]], dim=1)
 
-    def predict(self, network: Network, condition: Condition) -> "Predictions":
+    def predict(self, network: Network[C], condition: C) -> "Predictions":
         """The network's hidden states for positives and chains, in one call."""
         n_chains = self.chains_0.shape[1]
         if n_chains == 0:

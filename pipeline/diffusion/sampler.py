@@ -4,7 +4,7 @@ only where they matter.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Generic, Literal
 
 import torch
 from jaxtyping import Bool, Int
@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from pipeline.diffusion.order import first, halton_path
-from pipeline.diffusion.predictions import Condition, Network
+from pipeline.diffusion.predictions import C, Network
 from pipeline.diffusion.process import MaskAndReplace, uniform
 from pipeline.diffusion.truncation import N_NOISE, above, draw, draw_truncated, truncate
 from pipeline.runtime.errors import UserError
@@ -42,9 +42,9 @@ class Sampling(Section):
 
 @torch.no_grad()
 def sample(
-    network: Network,
+    network: Network[C],
     process: MaskAndReplace,
-    condition: Condition,
+    condition: C,
     length: int,
     config: Sampling,
     generators: Sequence[torch.Generator],
@@ -85,7 +85,7 @@ def sample(
     return x
 
 
-def prepared(network: Network, condition: Condition, guidance: float) -> Condition:
+def prepared(network: Network[C], condition: C, guidance: float) -> C:
     """The condition prepared once for all steps; for guidance each row is followed by the null, so
     that one pass does both.
     """
@@ -112,13 +112,13 @@ def _start(process: MaskAndReplace, shape: tuple[int, int], known, device) -> tu
 
 
 @dataclass(frozen=True)
-class Reverse:
+class Reverse(Generic[C]):
     """The reverse steps of one batch."""
 
-    network: Network
+    network: Network[C]
     process: MaskAndReplace
     config: Sampling
-    condition: Condition  # from `prepared`
+    condition: C  # from `prepared`
     grid: tuple[int, int]
 
     def probabilities(self, x_t: Tensor, t: int, where: Tensor) -> Tensor:

@@ -3,8 +3,10 @@ conditions.h5.
 """
 
 import csv
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from pipeline.features.i3d_source import (
     in_threads,
     open_visual,
 )
+from pipeline.features.pose import Pose
 from pipeline.features.pose_reader import MarkerReader, PoseConfig, PoseReader
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, sha256_file
@@ -36,15 +39,19 @@ class ExtractDance(Section):
 
 @dataclass(frozen=True)
 class Extracted:
-    """One clip's motion [T, numbers] and I3D sequence [T', numbers], and its gaps; or why there is
-    nothing.
-    """
+    """One clip's motion [T, numbers] and I3D sequence [T', numbers], and its gaps."""
 
-    motion: np.ndarray | None
-    visual: np.ndarray | None
+    motion: np.ndarray
+    visual: np.ndarray
     unseen: int
     filled: int
-    refused: str | None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why there is nothing of a clip, in one sentence."""
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -58,44 +65,48 @@ class Readers:
     clip_seconds: float
 
 
-def extract_clips(readers: Readers, manifest: Manifest, clips: list[Clip]) -> list[Extracted]:
+def extract_clips(
+    readers: Readers, manifest: Manifest, clips: list[Clip]
+) -> list[Extracted | Refused]:
     """The conditions of a handful of clips: decoded by as many threads as there are cores, then one
     batch through I3D.
 
     A clip that cannot be decoded or shows no dancer is refused with a sentence; the others are
     unharmed.
     """
+    visual = readers.visual
 
-    def read(clip: Clip):
+    def read(clip: Clip) -> _Read | Refused:
         try:
             pose = readers.pose.read(manifest, clip, readers.clip_seconds)
-            ready = ready_features(manifest.root / clip.visual_file) if clip.visual_file else None
-            frames = (
-                readers.visual.frames(manifest, clip, readers.clip_seconds)
-                if ready is None
-                else None
-            )
+            if clip.visual_file:
+                return _Read(pose, ready_features(manifest.root / clip.visual_file), None)
+            assert visual is not None, "a clip without features is looked at"
+            return _Read(pose, None, visual.frames(manifest, clip, readers.clip_seconds))
         except UserError as mistake:
-            return None, None, None, str(mistake)
-        return pose, ready, frames, None
+            return Refused(str(mistake))
 
     found = list(in_threads(read, clips))
-    shown = [frames for _, _, frames, _ in found if frames is not None]
-    features = iter(readers.visual.features(np.stack(shown)) if shown else ())
+    shown = [one.frames for one in found if not isinstance(one, Refused) and one.frames is not None]
+    features = iter(visual.features(np.stack(shown)) if visual is not None and shown else ())
     return [
-        (
-            Extracted(None, None, 0, 0, refused)
-            if refused
-            else Extracted(
-                pose.motion(),
-                next(features) if ready is None else ready,
-                pose.unseen,
-                pose.filled,
-                None,
-            )
-        )
-        for pose, ready, _, refused in found
+        one if isinstance(one, Refused) else _extracted(one.pose, one.ready, features)
+        for one in found
     ]
+
+
+class _Read(NamedTuple):
+    """What was decoded of a clip: its pose, and its features where it brings them, else frames."""
+
+    pose: Pose
+    ready: np.ndarray | None
+    frames: np.ndarray | None
+
+
+def _extracted(pose: Pose, ready: np.ndarray | None, features: Iterator[np.ndarray]) -> Extracted:
+    """A clip's conditions; it takes the next of `features` where it brings none of its own."""
+    visual = next(features) if ready is None else ready
+    return Extracted(pose.motion(), visual, pose.unseen, pose.filled)
 
 
 def ready_features(file: Path) -> np.ndarray:
@@ -170,21 +181,20 @@ def _light(parts):
         yield {"refused": part["refused"]}
 
 
-def _arrays(clips: list[Extracted]) -> dict[str, np.ndarray]:
+def _arrays(clips: list[Extracted | Refused]) -> dict[str, np.ndarray]:
     """A batch as arrays: the reasons of all its clips, and the rest of those that were not
     refused.
     """
-    kept = [clip for clip in clips if clip.refused is None]
-    arrays = {"refused": np.array([clip.refused or "" for clip in clips])}
+    kept = [clip for clip in clips if isinstance(clip, Extracted)]
+    reasons = [clip.reason if isinstance(clip, Refused) else "" for clip in clips]
+    arrays = {"refused": np.array(reasons)}
     _expect_size({clip.visual.shape for clip in kept})
     if kept:
         arrays |= {
             "motion": np.stack([clip.motion for clip in kept]),
             "visual": np.stack([clip.visual for clip in kept]),
-        }
-        arrays |= {
-            name: np.array([getattr(clip, name) for clip in kept], np.int32)
-            for name in ("unseen", "filled")
+            "unseen": np.array([clip.unseen for clip in kept], np.int32),
+            "filled": np.array([clip.filled for clip in kept], np.int32),
         }
     return arrays
 
@@ -201,9 +211,8 @@ def _expect_size(sizes: set[tuple[int, ...]]) -> None:
 def _write(
     config: ExtractDance, manifest: Manifest, kept: list[Clip], path: Path, folder: Path, parts
 ) -> None:
-    genres = sorted(
-        {manifest.clips[row].genre for row in manifest.of("train") if manifest.clips[row].genre}
-    )
+    training = [manifest.clips[row].genre for row in manifest.of("train")]
+    genres = sorted({genre for genre in training if genre})
     numbers = {genre: number for number, genre in enumerate(genres)}
     network = folder / RGB_WEIGHTS
     used = {"extractor": "ready features", "flow": None, "weights": None}
@@ -224,8 +233,10 @@ def _write(
     }
     with write_store(path, "conditions", [clip.id for clip in kept], provenance) as store:
         store.field("genre", (), "int64")
-        store.write("genre", slice(None), np.array([numbers.get(clip.genre, -1) for clip in kept]))
-        first = 0
+        store.write(
+            "genre", slice(None), np.array([numbers.get(clip.genre or "", -1) for clip in kept])
+        )
+        first, size = 0, ()
         for part in parts:
             if "motion" not in part:
                 continue

@@ -68,9 +68,9 @@ class I3D(nn.Module):
                 self.add_module(layout.inception.format(name), inception)
                 out_width = inception.out_width
         self.out_width = out_width
-        classifier = nn.Module()
-        classifier.conv3d = nn.Conv3d(out_width, classes, 1)
-        self.add_module(layout.classifier, classifier)
+        self.add_module(
+            layout.classifier, nn.ModuleDict({"conv3d": nn.Conv3d(out_width, classes, 1)})
+        )
 
     @classmethod
     def load(cls, path: Path) -> "I3D":
@@ -127,9 +127,8 @@ class I3D(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Class scores [B, classes] of clips [B, C, T, H, W] in [-1, 1], averaged over time."""
-        scores = self.get_submodule(self.layout.classifier).conv3d(
-            self._pooled(clip)[..., None, None]
-        )
+        classifier = self.get_submodule(f"{self.layout.classifier}.conv3d")
+        scores = classifier(self._pooled(clip)[..., None, None])
         return scores.mean(dim=(2, 3, 4))
 
     def features(self, clip: Tensor) -> Tensor:

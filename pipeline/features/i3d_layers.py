@@ -37,7 +37,7 @@ class Layout:
     padding: Callable[[int, int, int], int]
     ceil_mode: bool
 
-    def pad(self, x: Tensor, kernel: Size3, stride: Size3) -> Tensor:
+    def pad(self, x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
         """The feature map x [B, C, T, H, W] with zeros around it; the odd one goes to the end."""
         widths = []
         for size, k, s in zip(x.shape[:1:-1], kernel[::-1], stride[::-1]):

@@ -63,7 +63,7 @@ class VisualReader:
     def __init__(self, config: VisualConfig, rgb: I3D):
         self.config, self.rgb = config, rgb.to(device())
         self.flow = None
-        if config.flow is not None:
+        if config.flow is not None and config.raft is not None:
             self.flow = _load(config.flow, "i3d_flow", 2).to(device())
             self.raft = load_raft(weights_file(config.raft)).to(device())
 
@@ -124,11 +124,16 @@ def open_visual(
         case "train":
             network, history = _train(config, manifest, duration_s, scratch)
         case "random":
-            network = random_i3d(3, config.width, config.training.seed)
+            network = random_i3d(3, config.width, _training(config).seed)
         case name:
             network = _load(name, "i3d_rgb", 3)
     network.save(folder / RGB_WEIGHTS, weights=config.weights)
     return VisualReader(config, network), history
+
+
+def _training(config: VisualConfig) -> I3DTraining:
+    assert config.training is not None, "weights train and random come with training"
+    return config.training
 
 
 def _load(name: str, published: str, channels: int) -> I3D:
@@ -168,8 +173,8 @@ def _train(
     for _ in progress(in_threads(read, range(len(clips))), "pictures for I3D", len(clips)):
         pass
     usable = np.flatnonzero(done == 1)
-    genres = [clips[row].genre for row in usable]
-    return train_i3d(_Rows(store, usable), genres, config.width, config.training, scratch)
+    genres = [clips[row].genre or "" for row in usable]
+    return train_i3d(_Rows(store, usable), genres, config.width, _training(config), scratch)
 
 
 class _Rows:

@@ -4,6 +4,7 @@ published weights.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,6 +22,15 @@ from pipeline.training.optimiser import Descent
 
 _CALIBRATION = 16  # batches from which the batch norms take their statistics
 _CROP = 7 / 8
+
+
+@runtime_checkable
+class Clips(Protocol):
+    """Clips [T, H, W, 3] uint8 by their number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, number: int, /) -> np.ndarray: ...
 
 
 class I3DTraining(Section):
@@ -49,7 +59,7 @@ class GenreTask(nn.Module):
 
 
 def train_i3d(
-    clips: Sequence[np.ndarray],
+    clips: Clips,
     genres: Sequence[str],
     width: float,
     config: I3DTraining,
@@ -103,9 +113,7 @@ def _fresh(classes: int, width: float, seed: int, channels: int = 3) -> I3D:
         return I3D(channels, classes, width)
 
 
-def _batch(
-    clips: Sequence[np.ndarray], labels: Tensor, config: I3DTraining, step: int
-) -> tuple[Tensor, Tensor]:
+def _batch(clips: Clips, labels: Tensor, config: I3DTraining, step: int) -> tuple[Tensor, Tensor]:
     """The clips [B, frames, side, side, 3] uint8 and labels [B] of one step: a window, a crop and a
     mirroring each.
     """

@@ -46,14 +46,15 @@ def extract_captions(config: ExtractCaptions, manifest: Manifest, raw: Path, pat
     """
     captions = [captions_of(clip, raw)[: config.per_picture] for clip in manifest.clips]
     most = max(map(len, captions))
-    tower = None
+    tower, weights = None, None
     if config.text == "clip":
         if config.weights is None:
             raise UserError(
                 "extract.text is clip, but extract.weights is null; fetch them with `cdcd weights"
                 " get clip`."
             )
-        tower = ClipText.load(weights_file(config.weights)).to(device())
+        weights = weights_file(config.weights)
+        tower = ClipText.load(weights).to(device())
     texts = tokenise([caption for several in captions for caption in several])
     in_training = np.repeat(
         [clip.split == "train" for clip in manifest.clips], [len(several) for several in captions]
@@ -62,7 +63,7 @@ def extract_captions(config: ExtractCaptions, manifest: Manifest, raw: Path, pat
         "task": "caption",
         "inputs": ["clip_text" if tower else "text"],
         "extractor": "clip ViT-B/32" if tower else "clip bpe",
-        "weights": sha256_file(weights_file(config.weights)) if tower else None,
+        "weights": sha256_file(weights) if weights else None,
         "captions_cut": texts.n_cut,
         "longest_caption": int((texts.tokens == END).int().argmax(1).max()) + 1,
         "vocabulary": sorted(set(texts.tokens[in_training].unique().tolist()) - {0}),
@@ -77,7 +78,7 @@ def extract_captions(config: ExtractCaptions, manifest: Manifest, raw: Path, pat
             tokens = texts.tokens[first : first + len(several)]
             first += len(several)
             padding = [(0, most - len(several)), (0, 0)]
-            store.write("captions", row, len(several))
+            store.write("captions", row, np.array(len(several)))
             store.write("text", row, np.pad(tokens.numpy(), padding))
             if tower:
                 store.write(
@@ -94,7 +95,8 @@ def extract_labels(config: ExtractLabels, manifest: Manifest, path: Path) -> dic
     """
     if missing := next((clip.id for clip in manifest.clips if not clip.label), None):
         raise UserError(f"{missing} has no label in the manifest, but the class is the condition.")
-    classes = sorted({manifest.clips[row].label for row in manifest.of("train")})
+    labels = [clip.label or "" for clip in manifest.clips]
+    classes = sorted({labels[row] for row in manifest.of("train")})
     numbers = {label: number for number, label in enumerate(classes)}
     if stray := next((clip for clip in manifest.clips if clip.label not in numbers), None):
         raise UserError(
@@ -103,7 +105,5 @@ def extract_labels(config: ExtractLabels, manifest: Manifest, path: Path) -> dic
     provenance = {"task": "class", "inputs": ["label"], "extractor": "labels", "classes": classes}
     with write_store(path, "conditions", manifest.ids, provenance) as store:
         store.field("label", (), "int64")
-        store.write(
-            "label", slice(None), np.array([numbers[clip.label] for clip in manifest.clips])
-        )
+        store.write("label", slice(None), np.array([numbers[label] for label in labels]))
     return provenance

@@ -96,13 +96,13 @@ def aist_keypoints3d(file: Path, camera: int = 0) -> Pose:
     `cameras/<setting>.json`.
     """
     points = _aist(file, "keypoints3d_optim", (None, 17, 3))
-    flat, seen = points.reshape(-1, 3).astype(np.float64), np.isfinite(points).all(-1)
+    flat, seen = points.reshape(-1, 3).astype(np.float64), np.isfinite(points).all(axis=-1)
     view = _camera(Path(file), camera)
-    lens = [
+    rotation, translation, matrix, distortions = (
         np.array(view[name], np.float64)
         for name in ("rotation", "translation", "matrix", "distortions")
-    ]
-    pixels, _ = cv2.projectPoints(np.nan_to_num(flat), *lens)
+    )
+    pixels, _ = cv2.projectPoints(np.nan_to_num(flat), rotation, translation, matrix, distortions)
     keypoints = np.concatenate([pixels.reshape(*points.shape[:2], 2), seen[..., None]], axis=-1)
     return keypoints_pose("coco17", keypoints, view["size"][1], AIST_FPS)
 
@@ -157,10 +157,9 @@ def aist_smpl(
     )
     for joint in range(24):
         turned = Rotation.from_rotvec(numbers[:, 3 + 3 * joint : 6 + 3 * joint])
-        turned = (
-            Slerp(known, turned)(times) if len(known) > 1 else turned[np.zeros(len(times), int)]
-        )
-        points[:, 1 + 3 * joint : 4 + 3 * joint] = turned.as_matrix()
+        if len(known) > 1:
+            turned = Slerp(known, turned)(times)
+        points[:, 1 + 3 * joint : 4 + 3 * joint] = turned.as_matrix()  # one frame fits all times
     return Pose("smpl219", points, fps, 0, filled)
 
 

@@ -91,7 +91,9 @@ class MoveNet:
         """The dancer whose joints were `last`, in the next frame: where he was, else anywhere; None
         when he is not seen.
         """
-        found = self._detect(frame, next_crop(last))
+        crop = next_crop(last)
+        assert crop is not None, "who is followed has a torso"
+        found = self._detect(frame, crop)
         if found[:, 2].mean() >= FOUND and next_crop(found) and moved(found, last) < JUMP:
             return found
         nearest = min(

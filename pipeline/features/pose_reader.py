@@ -3,7 +3,7 @@ beside it.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from math import ceil
 from pathlib import Path
@@ -30,7 +30,7 @@ from pipeline.storage.poses import PoseKind, numbers_per_frame
 from pipeline.storage.weights import weights_file
 
 Detector = Callable[
-    [Iterable[np.ndarray]], np.ndarray
+    [Iterator[np.ndarray]], np.ndarray
 ]  # frames [H, W, 3] uint8 of a clip -> joints [T, 17, 3] in pixels
 MarkerReader = Callable[
     [np.ndarray], np.ndarray
@@ -96,7 +96,9 @@ class PoseReader:
 
     def __init__(self, config: PoseConfig, markers: MarkerReader | None = None):
         self.config, self._markers, self._own = config, markers, threading.local()
-        self._weights = weights_file(config.weights) if config.source in _NETWORKS else None
+        if config.source in _NETWORKS:
+            assert config.weights is not None, "a network has weights"
+            self._weights = weights_file(config.weights)
         if config.source == "keypoint_rcnn":
             self._rcnn, self._lock = pose_rcnn.KeypointRcnn(self._weights), threading.Lock()
         if config.source == "markers" and markers is None:
@@ -153,6 +155,7 @@ class PoseReader:
         return module.SHORT_SIDE, self._own.follower
 
     def _read_markers(self, frames: Iterator[np.ndarray]) -> np.ndarray:
+        assert self._markers is not None, "the source markers comes with their reader"
         parts = []
         while chunk := list(islice(frames, _CHUNK)):
             parts.append(self._markers(np.stack(chunk)))
@@ -173,6 +176,7 @@ class PoseReader:
             case "aist_smpl":
                 return aist_smpl(file, config.fps, start_s, duration_s)
             case "array":
+                assert config.file_fps is not None, "an array comes with its rate"
                 pose = ready_array(
                     file, config.kind, numbers_per_frame(config.kind), config.file_fps
                 )

@@ -102,6 +102,12 @@ class Network(nn.Module):
         return self.denoiser.grid
 
     @property
+    def length(self) -> int:
+        """How many tokens a sample has."""
+        assert self.grid is not None, "a network that was trained knows its grid"
+        return self.grid[0] * self.grid[1]
+
+    @property
     def output(self) -> nn.Linear:
         """The last layer: features [B, L, width] to logits [B, L, K]."""
         return self.denoiser.output

@@ -162,11 +162,12 @@ def _draw(
                 _shade(clothes[cloth], 0.85 if name.startswith("left") else 0.7),
             )
         for joint in chain:
-            _disc(frame, at[joint], MARKER_RADIUS * size, tuple(map(int, COLOURS[joint])))
+            _disc(frame, at[joint], MARKER_RADIUS * size, _shade(COLOURS[joint], 1.0))
 
 
 def _shade(colour: np.ndarray, light: float) -> tuple[int, int, int]:
-    return tuple(int(channel) for channel in colour * light)
+    red, green, blue = (colour * light).astype(int).tolist()
+    return red, green, blue
 
 
 def _line(
