@@ -3,7 +3,7 @@ judged by.
 """
 
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -14,26 +14,26 @@ from pipeline.diffusion.losses import HeadTerms, Targets, head_terms
 from pipeline.diffusion.process import MaskAndReplace
 
 
+C = TypeVar("C", bound="Condition")
+
+
 @runtime_checkable
 class Condition(Protocol):
     """An encoded condition, one row a sample."""
 
     def __len__(self) -> int: ...
 
-    def repeat(self, n: int) -> Self:
+    def repeat(self: C, n: int) -> C:
         """Each row n times, the copies side by side."""
         ...
 
-    def rows(self, index: Tensor) -> Self:
+    def rows(self: C, index: Tensor) -> C:
         """The rows of the given numbers [n]."""
         ...
 
-    def null(self, mask: Tensor) -> Self:
+    def null(self: C, mask: Tensor) -> C:
         """The rows where mask [B] is true replaced by the learned null."""
         ...
-
-
-C = TypeVar("C", bound=Condition)
 
 
 @runtime_checkable

@@ -96,7 +96,7 @@ def aist_keypoints3d(file: Path, camera: int = 0) -> Pose:
     `cameras/<setting>.json`.
     """
     points = _aist(file, "keypoints3d_optim", (None, 17, 3))
-    flat, seen = points.reshape(-1, 3).astype(np.float64), np.isfinite(points).all(axis=-1)
+    flat, seen = points.reshape(-1, 3).astype(np.float64), np.all(np.isfinite(points), axis=-1)
     view = _camera(Path(file), camera)
     rotation, translation, matrix, distortions = (
         np.array(view[name], np.float64)
