@@ -42,6 +42,7 @@ def evaluate(dataset: DatasetArgument) -> None:
     settings, paths = read_dataset(dataset), Paths(dataset)
     with atomic(paths.examples) as examples:
         examples.mkdir()
+        copy_curves(examples, model=paths.model / "history.csv", codec=paths.codec / "history.csv")
         if isinstance(settings, DanceToMusic):
             evaluation = _dance(settings, paths, examples)
         else:
@@ -49,7 +50,6 @@ def evaluate(dataset: DatasetArgument) -> None:
         evaluation = replace(
             evaluation, remarks={**evaluation.remarks, **_settings(settings, paths)}
         )
-        copy_curves(examples, model=paths.model / "history.csv", codec=paths.codec / "history.csv")
         write_evaluation(evaluation, paths.metrics)
     for result in evaluation.results:
         if result.row in ("model", "model_shuffled"):

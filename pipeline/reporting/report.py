@@ -15,6 +15,7 @@ from pipeline.reporting.published import published
 from pipeline.reporting.tables import Block, blocks, legend, markdown, markdown_table
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, read_json
+from pipeline.storage.curves import read_curves
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,7 @@ def read_section(dataset: str, metrics: Path, examples: Path, mos: Path) -> Sect
     results = read_results(metrics / dataset / "table.csv") + read_mos(mos / f"{dataset}.csv")
     folder = examples / dataset
     shown = read_json(folder / "examples.json") if (folder / "examples.json").exists() else None
-    curves = {
-        path.stem: figures.read_curves(path) for path in sorted((folder / "curves").glob("*.csv"))
-    }
+    curves = {path.stem: read_curves(path) for path in sorted((folder / "curves").glob("*.csv"))}
     contrast = remarks.get("contrast")
     titles = (
         {"model": f"Model, {contrast}", "model_shuffled": f"Model, {contrast}, shuffled conditions"}

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from pipeline.metrics.results import Evaluation, Result, write_evaluation
-from pipeline.reporting import figures
 from pipeline.reporting.facts import facts
 from pipeline.reporting.page import data_uri, write_page
 from pipeline.reporting.published import published
@@ -255,11 +254,6 @@ def test_the_report_repeats_exactly(report):
     ]
     write_tables_and_figures(sections, report)
     assert all(path.read_bytes() == content for path, content in before.items())
-
-
-def test_curves_leave_out_what_is_no_number(tmp_path):
-    (tmp_path / "h.csv").write_text("step,loss,note,empty\n1,2.0,x,\n2,1.5,y,\n3,nan,z,1\n")
-    assert figures.read_curves(tmp_path / "h.csv") == {"loss": [(1.0, 2.0), (2.0, 1.5)]}
 
 
 class Page(HTMLParser):

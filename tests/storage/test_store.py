@@ -1,9 +1,11 @@
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -156,3 +158,11 @@ def test_a_store_that_lost_its_seal_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-LENGTH])
     with pytest.raises(DamagedFile, match="seal is missing"):
         Store(path, "tokens")
+
+
+def test_every_reader_of_stores_and_tensors_goes_through_the_guard():
+    """Nothing but `pipeline/storage` opens HDF5 or safetensors, so no reader can miss a digest."""
+    root = Path(__file__).resolve().parents[2]
+    for file in [*(root / "pipeline").rglob("*.py"), *(root / "stages").rglob("*.py")]:
+        if file.parent.name != "storage":
+            assert not re.search(r"h5py\.File|safe_open|load_file\(", file.read_text()), file
