@@ -2,6 +2,7 @@
 or stay half done.
 """
 
+import os
 import shutil
 import stat
 import tarfile
@@ -31,7 +32,8 @@ def unpack(archive: Path, folder: Path, max_bytes: int) -> None:
     is truncated or damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as temporary:
+    ending = f".{os.getpid()}.tmp"  # so that it is known for litter when this process is killed
+    with tempfile.TemporaryDirectory(ending, ".unpacking-", folder) as temporary:
         try:
             members = _unzip if zipfile.is_zipfile(archive) else _untar
             for _ in members(archive, Path(temporary), max_bytes):

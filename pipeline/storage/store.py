@@ -158,6 +158,11 @@ class Store:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def fields(self) -> list[str]:
+        """The names of the fields, ids aside."""
+        return sorted(name for name in self._file if name != "ids")
+
     def __getitem__(self, name: str) -> "Field":
         if name not in self._file:
             raise UserError(
