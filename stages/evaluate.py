@@ -8,6 +8,7 @@ import torch
 
 from pipeline.diffusion.contrast import parse_setting
 from pipeline.metrics.dance_rows import DanceData, describe_clips, evaluate_dance
+from pipeline.metrics.few import withhold
 from pipeline.metrics.genre import load_gallery
 from pipeline.metrics.images import ImageData, evaluate_images
 from pipeline.metrics.judges import load_judge
@@ -47,8 +48,8 @@ def evaluate(dataset: DatasetArgument) -> None:
             evaluation = _dance(settings, paths, examples)
         else:
             evaluation = _pictures(settings, paths, examples)
-        evaluation = replace(
-            evaluation, remarks={**evaluation.remarks, **_settings(settings, paths)}
+        evaluation = withhold(
+            replace(evaluation, remarks={**evaluation.remarks, **_settings(settings, paths)})
         )
         write_evaluation(evaluation, paths.metrics)
     for result in evaluation.results:

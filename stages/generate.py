@@ -16,13 +16,14 @@ from pipeline.diffusion.sampler import sample as draw
 from pipeline.features.extract import Readers
 from pipeline.features.i3d import I3D
 from pipeline.features.i3d_source import RGB_WEIGHTS, VisualReader
-from pipeline.features.pose_reader import PoseReader
+from pipeline.features.pose_reader import SEEN, PoseConfig, PoseReader
 from pipeline.media.audio import reduce_noise, write_wav
 from pipeline.media.video import mux_sound, probe
 from pipeline.model.network import Network, load_model
 from pipeline.runtime.cpu import keep_memory
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.params import validate
 from pipeline.runtime.progress import progress
 from pipeline.runtime.seeds import torch_generator
 from pipeline.storage.manifest import Clip, Manifest
@@ -157,6 +158,7 @@ class Player:
                 " toy_dance."
             )
         self.settings, self.seconds = settings, settings.clip_seconds
+        reader = pose_reader(settings.extract.pose, pose, weights)
         self.network: Network = load_model(checked(paths.model / MODEL_FILE, "train", dataset)).to(
             device()
         )
@@ -166,9 +168,6 @@ class Player:
                 " has no genre; use another."
             )
         self.codec: JukeboxVQVAE = open_codec(settings, paths)
-        config = settings.extract.pose.model_copy(
-            update={"source": pose, "weights": weights or pose}
-        )
         extractor = checked(paths.extractor, "extract", dataset)
         if not (extractor / RGB_WEIGHTS).exists():
             raise UserError(
@@ -177,7 +176,7 @@ class Player:
             )
         visual = VisualReader(settings.extract.visual, I3D.load(extractor / RGB_WEIGHTS))
         self.readers = Readers(
-            PoseReader(type(config).model_validate(config.model_dump()), read_markers),
+            reader,
             visual,
             self.seconds,
         )
@@ -255,6 +254,19 @@ class Player:
                 .cpu()
                 .numpy()
             )
+
+
+def pose_reader(settings: PoseConfig, source: str, weights: str | None) -> PoseReader:
+    """Who reads the dancer of a clip; raises UserError, once, for a reader that does not exist or
+    looks at no video, and for weights of another kind.
+    """
+    given = settings.model_dump() | {"source": source, "weights": weights or source}
+    config = validate(PoseConfig, given, "", f"--pose {source}")
+    if config.source not in SEEN:
+        raise UserError(
+            f"--pose {source} reads files beside a video; use one of {', '.join(SEEN)}."
+        )
+    return PoseReader(config, read_markers).ready()
 
 
 def window_starts(duration_s: float, seconds: float) -> list[float]:

@@ -144,7 +144,7 @@ def extract_dance(
         visual, history = None, []
         if any(clip.visual_file is None for clip in manifest.clips):
             visual, history = open_visual(config.visual, manifest, clip_seconds, scratch, folder)
-        readers = Readers(PoseReader(config.pose, markers), visual, clip_seconds)
+        readers = Readers(PoseReader(config.pose, markers).ready(), visual, clip_seconds)
         work = in_batches(list(manifest.clips), config.batch)
 
         def make(clips: list[Clip]) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from pipeline.runtime.errors import DamagedFile, UserError
 from pipeline.runtime.files import atomic
 
+LEAST_TEST_CLIPS, LEAST_TEST_SONGS = 10, 5  # below, figures of a whole set mean little
 SPLITS = ("train", "val", "test", "infer")
 
 
@@ -117,6 +118,21 @@ def _seconds(text: str) -> float:
     if not math.isfinite(number) or number < 0:
         raise ValueError(text)
     return number
+
+
+def thin_test(manifest: Manifest) -> str | None:
+    """Why the test split can carry few figures, in one sentence; None where it has enough clips and
+    songs.
+    """
+    clips = [manifest.clips[row] for row in manifest.of("test")]
+    songs = len({clip.song or clip.id for clip in clips})
+    if len(clips) >= LEAST_TEST_CLIPS and songs >= LEAST_TEST_SONGS:
+        return None
+    return (
+        f"the test split has {len(clips)} clips of {songs} songs, fewer than {LEAST_TEST_CLIPS} of"
+        f" {LEAST_TEST_SONGS}: the report withholds intervals and distances that they cannot carry;"
+        " more or longer videos mend it."
+    )
 
 
 def check_clips(clips: list[Clip], name: str) -> None:

@@ -6,8 +6,9 @@ import os
 
 import pytest
 
+from pipeline.features.pose_reader import PoseConfig
 from pipeline.runtime.errors import UserError
-from stages.generate import check_targets, generate
+from stages.generate import check_targets, generate, pose_reader
 
 
 @pytest.fixture
@@ -51,3 +52,25 @@ def test_two_clips_of_one_name_are_told(tmp_path):
 def test_an_unusable_folder_is_told_before_the_work(clip):
     with pytest.raises(UserError, match="cannot be written to"):
         check_targets([clip], [clip / "inside" / "here.mp4"], force=False)
+
+
+def settings():
+    content = {"kind": "coco17", "source": "markers", "fps": 20.0, "weights": None}
+    return PoseConfig(**content, file_fps=None, least_seen=0.5)
+
+
+@pytest.mark.parametrize("source", ["nonsense", "openpose", "array"])
+def test_a_reader_that_looks_at_no_video_is_told_in_a_sentence(source):
+    with pytest.raises(UserError, match=f"--pose {source}"):
+        pose_reader(settings(), source, None)
+
+
+@pytest.mark.parametrize("source", ["movenet", "keypoint_rcnn"])
+def test_weights_of_the_wrong_kind_are_told_before_the_first_clip(source, tmp_path):
+    (tmp_path / "weights").write_text("something else")
+    with pytest.raises(UserError, match="weights"):
+        pose_reader(settings(), source, str(tmp_path / "weights"))
+
+
+def test_markers_need_no_weights():
+    assert pose_reader(settings(), "markers", None).config.source == "markers"
