@@ -33,7 +33,7 @@ _DAMAGED = (
 )
 _OF_ITS_CONTENT = (  # a place before the start of the file, names that cannot be
     *(errno.EINVAL, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ),
-    errno.ENOTEMPTY,
+    *(errno.ENOTEMPTY, None),  # no number: what gzip says
 )
 
 
