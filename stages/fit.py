@@ -40,7 +40,9 @@ def fit(
         Path | None,
         typer.Option(help="A folder with the true sound of every clip: NAME.wav or a video."),
     ] = None,
-    pose: Annotated[str, typer.Option(help="Who reads the dancer, as in params.yaml.")] = "blazepose",
+    pose: Annotated[
+        str, typer.Option(help="Who reads the dancer, as in params.yaml.")
+    ] = "blazepose",
     weights: Annotated[
         str | None,
         typer.Option(help="Weights of that reader: a name or a path. Default: its own name."),

@@ -17,7 +17,7 @@ from pipeline.diffusion.sampler import sample as draw
 from pipeline.features.extract import Readers
 from pipeline.features.i3d import I3D
 from pipeline.features.i3d_source import RGB_WEIGHTS, VisualReader
-from pipeline.features.pose_reader import PoseConfig, PoseReader
+from pipeline.features.pose_reader import SEEN, PoseConfig, PoseReader
 from pipeline.media.audio import reduce_noise, write_wav
 from pipeline.media.video import mux_sound, probe
 from pipeline.model.network import Network, load_model
@@ -161,6 +161,7 @@ class Player:
                 f"{dataset} makes pictures; choose a dance data set, such as toy_dance."
             )
         self.settings, self.seconds = settings, settings.clip_seconds
+        reader = pose_reader(settings.extract.pose, pose, weights, dataset)
         self.network: Network = load_model(checked(paths.model / MODEL_FILE, "train", dataset)).to(
             device()
         )
@@ -170,9 +171,6 @@ class Player:
                 " has no genre; use another."
             )
         self.codec: AnySoundCodec = open_codec(settings, paths)
-        config = settings.extract.pose.model_copy(
-            update={"source": pose, "weights": weights or pose}
-        )
         extractor = checked(paths.extractor, "extract", dataset)
         if not (extractor / RGB_WEIGHTS).exists():
             raise UserError(
@@ -181,7 +179,7 @@ class Player:
             )
         visual = VisualReader(settings.extract.visual, I3D.load(extractor / RGB_WEIGHTS))
         self.readers = Readers(
-            PoseReader(checked_pose(config, dataset), read_markers),
+            reader,
             visual,
             self.seconds,
         )
@@ -261,16 +259,24 @@ class Player:
             )
 
 
-def checked_pose(config: PoseConfig, dataset: str) -> PoseConfig:
-    """The settings of the reader; raises UserError where it cannot give the poses of the model."""
+def pose_reader(settings: PoseConfig, source: str, weights: str | None, dataset: str) -> PoseReader:
+    """Who reads the dancer of a clip; raises UserError, once, for a reader that does not exist,
+    looks at no video or cannot give the poses of the model, and for weights of another kind.
+    """
+    given = settings.model_dump() | {"source": source, "weights": weights or source}
     try:
-        return PoseConfig.model_validate(config.model_dump())
+        config = PoseConfig.model_validate(given)
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise UserError(
-            f"--pose {config.source} does not fit the model of {dataset}, which reads {config.kind}"
+            f"--pose {source} does not fit the model of {dataset}, which reads {settings.kind}"
             f" poses: {reason}; choose another reader, or a model of another data set."
         ) from None
+    if config.source not in SEEN:
+        raise UserError(
+            f"--pose {source} reads files beside a video; use one of {', '.join(SEEN)}."
+        )
+    return PoseReader(config, read_markers).ready()
 
 
 def window_starts(duration_s: float, seconds: float) -> list[float]:
