@@ -27,7 +27,7 @@ STAGES = (
     "evaluate",
     "report",
 )
-TOOLS = ("generate", "fit", "compare", "listen", "mos", "preset", "weights")
+TOOLS = ("generate", "fit", "compare", "listen", "mos", "preset", "weights", "verify", "clean")
 
 
 class OneByOne(TyperGroup):
@@ -45,12 +45,22 @@ class OneByOne(TyperGroup):
 
 def load(name: str):
     """The command of stages/NAME.py: its function NAME, or its `app` where there are several."""
+    if name in STAGES:
+        sweep_outputs()
     module = import_module(f"stages.{name}")
     if hasattr(module, "app"):
         return typer.main.get_command(module.app)
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     single.command(name)(getattr(module, name))
     return typer.main.get_command(single)
+
+
+def sweep_outputs() -> None:
+    """Removes what killed stages left beside the outputs (`pipeline.runtime.litter`)."""
+    from pipeline.runtime.litter import sweep
+
+    for leftover in sweep(Path("data"), Path("reports")):
+        print(f"Removed {leftover.path}, which a killed process left.", file=sys.stderr)
 
 
 def description(name: str) -> str:

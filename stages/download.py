@@ -8,6 +8,7 @@ import typer
 
 from pipeline.datasets.listing import verify_listing
 from pipeline.runtime.files import atomic
+from pipeline.storage.manifest import thin_test
 from stages.config import MODULES, DatasetArgument, read_dataset
 from stages.paths import Paths
 
@@ -49,4 +50,6 @@ def download(
         for split in ("train", "val", "test", "infer")
         if manifest.of(split)
     )
+    if manifest.clips[0].song and (reason := thin_test(manifest)):
+        print(f"{dataset}: {reason}")
     print(f"{dataset}: {counts}; {len(skipped)} files left out ({paths.raw / 'skipped.csv'}).")

@@ -10,6 +10,7 @@ import torch
 from pipeline.diffusion.contrast import parse_setting
 from pipeline.metrics.dance_data import DanceData
 from pipeline.metrics.dance_rows import describe_clips, evaluate_dance
+from pipeline.metrics.few import withhold
 from pipeline.metrics.genre import load_gallery
 from pipeline.metrics.images import ImageData, evaluate_images
 from pipeline.metrics.judges import load_judge
@@ -44,14 +45,14 @@ def evaluate(dataset: DatasetArgument) -> None:
     settings, paths = read_dataset(dataset), Paths(dataset)
     with atomic(paths.examples) as examples:
         examples.mkdir()
+        copy_curves(examples, model=paths.model / "history.csv", codec=paths.codec / "history.csv")
         if isinstance(settings, DanceToMusic):
             evaluation = _dance(settings, paths, examples)
         else:
             evaluation = _pictures(settings, paths, examples)
-        evaluation = replace(
-            evaluation, remarks={**evaluation.remarks, **_settings(settings, paths)}
+        evaluation = withhold(
+            replace(evaluation, remarks={**evaluation.remarks, **_settings(settings, paths)})
         )
-        copy_curves(examples, model=paths.model / "history.csv", codec=paths.codec / "history.csv")
         write_evaluation(evaluation, paths.metrics)
     for result in evaluation.results:
         if result.row in ("model", "model_shuffled"):

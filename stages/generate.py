@@ -16,7 +16,7 @@ from pipeline.diffusion.process import MaskAndReplace
 from pipeline.diffusion.sampler import sample as draw
 from pipeline.features.i3d import I3D
 from pipeline.features.i3d_source import RGB_WEIGHTS, VisualReader
-from pipeline.features.pose_reader import PoseConfig, PoseReader
+from pipeline.features.pose_reader import SEEN, PoseConfig, PoseReader
 from pipeline.media.audio import reduce_noise, write_wav
 from pipeline.media.video import mux_sound, probe
 from pipeline.model.network import Network, load_model
@@ -77,15 +77,7 @@ def generate(
 
     Example: cdcd generate holiday.mp4 --out music
     """
-    files = (
-        [videos]
-        if videos.is_file()
-        else sorted(file for file in videos.rglob("*") if file.suffix.lower() in EXTENSIONS)
-    )
-    if not files:
-        raise UserError(
-            f"{videos} is not a video and no folder with videos ({', '.join(EXTENSIONS)})."
-        )
+    files = video_files(videos)
     names = [
         file.stem if videos.is_file() else "_".join(file.relative_to(videos).with_suffix("").parts)
         for file in files
@@ -99,19 +91,33 @@ def generate(
     skipped = []
     for file, name in zip(files, names):
         try:
-            waveform = player.play(file, seed)
-            sound = reduce_noise(waveform, player.codec.sample_rate) if clean else waveform
-            write_wav(out / f"{name}.wav", sound, player.codec.sample_rate)
-            mux_sound(file, out / f"{name}.mp4", sound, player.codec.sample_rate)
-            print(
-                f"{file}: {len(waveform) / player.codec.sample_rate:.1f} s of music in"
-                f" {out / name}.mp4"
-            )
+            play_file(player, file, out / name, seed, clean)
         except UserError as mistake:
             skipped.append(f"{file} left out: {mistake}")
     print("\n".join(skipped))
     if len(skipped) == len(files):
         raise UserError(f"None of {len(files)} videos could be used; the reasons stand above.")
+
+
+def video_files(videos: Path) -> list[Path]:
+    """The file itself, or all videos below a folder; raises UserError where there is none."""
+    if videos.is_file():
+        return [videos]
+    files = sorted(file for file in videos.rglob("*") if file.suffix.lower() in EXTENSIONS)
+    if not files:
+        raise UserError(
+            f"{videos} is not a video and no folder with videos ({', '.join(EXTENSIONS)})."
+        )
+    return files
+
+
+def play_file(player: "Player", file: Path, target: Path, seed: int, clean: bool) -> None:
+    """Writes TARGET.wav and TARGET.mp4: new music for a clip, alone and under its pictures."""
+    waveform, rate = player.play(file, seed), player.codec.sample_rate
+    sound = reduce_noise(waveform, rate) if clean else waveform
+    write_wav(target.with_name(f"{target.name}.wav"), sound, rate)
+    mux_sound(file, target.with_name(f"{target.name}.mp4"), sound, rate)
+    print(f"{file}: {len(waveform) / rate:.1f} s of music in {target}.mp4")
 
 
 def check_targets(inputs: list[Path], targets: list[Path], force: bool) -> None:
@@ -160,6 +166,7 @@ class Player:
                 f"{dataset} makes pictures; choose a dance data set, such as toy_dance."
             )
         self.settings, self.seconds = settings, settings.clip_seconds
+        reader = pose_reader(settings.extract.pose, pose, weights, dataset)
         self.network: Network = load_model(checked(paths.model / MODEL_FILE, "train", dataset)).to(
             device()
         )
@@ -169,9 +176,6 @@ class Player:
                 " has no genre; use another."
             )
         self.codec: AnySoundCodec = open_codec(settings, paths)
-        config = settings.extract.pose.model_copy(
-            update={"source": pose, "weights": weights or pose}
-        )
         extractor = checked(paths.extractor, "extract", dataset)
         if not (extractor / RGB_WEIGHTS).exists():
             raise UserError(
@@ -179,7 +183,7 @@ class Player:
                 " lacks; use one that was trained on videos."
             )
         self.visual = VisualReader(settings.extract.visual, I3D.load(extractor / RGB_WEIGHTS))
-        self.pose = PoseReader(checked_pose(config, dataset), read_markers)
+        self.pose = reader
 
     def play(self, file: Path, seed: int) -> np.ndarray:
         """The waveform [T] for a whole video, window after window; raises UserError for one that is
@@ -256,16 +260,24 @@ class Player:
             )
 
 
-def checked_pose(config: PoseConfig, dataset: str) -> PoseConfig:
-    """The settings of the reader; raises UserError where it cannot give the poses of the model."""
+def pose_reader(settings: PoseConfig, source: str, weights: str | None, dataset: str) -> PoseReader:
+    """Who reads the dancer of a clip; raises UserError, once, for a reader that does not exist,
+    looks at no video or cannot give the poses of the model, and for weights of another kind.
+    """
+    given = settings.model_dump() | {"source": source, "weights": weights or source}
     try:
-        return PoseConfig.model_validate(config.model_dump())
+        config = PoseConfig.model_validate(given)
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise UserError(
-            f"--pose {config.source} does not fit the model of {dataset}, which reads {config.kind}"
+            f"--pose {source} does not fit the model of {dataset}, which reads {settings.kind}"
             f" poses: {reason}; choose another reader, or a model of another data set."
         ) from None
+    if config.source not in SEEN:
+        raise UserError(
+            f"--pose {source} reads files beside a video; use one of {', '.join(SEEN)}."
+        )
+    return PoseReader(config, read_markers).ready()
 
 
 def window_starts(duration_s: float, seconds: float) -> list[float]:

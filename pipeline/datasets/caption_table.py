@@ -96,7 +96,7 @@ def _objects(path: Path, lines: list[str]) -> Iterator[tuple[str, str]]:
             item = json.loads(line)
             captions = item[_key(path, item, CAPTION_KEYS)]
             picture = str(item[_key(path, item, PICTURE_KEYS)])
-        except (json.JSONDecodeError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             raise UserError(
                 f"{path}, line {number} is not a JSON object with a picture and its caption."
             ) from None

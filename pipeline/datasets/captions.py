@@ -7,7 +7,7 @@ files.
 from functools import lru_cache
 from pathlib import Path
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import DamagedFile, UserError
 from pipeline.runtime.files import read_json, write_json
 from pipeline.storage.manifest import Clip
 
@@ -30,7 +30,10 @@ def captions_of(clip: Clip, raw: Path) -> list[str]:
 
 @lru_cache(maxsize=2)
 def _table(path: Path) -> dict[str, list[str]]:
-    return read_json(path)
+    table = read_json(path)
+    if not isinstance(table, dict):
+        raise DamagedFile(path, "it maps no clips to captions")
+    return table
 
 
 def read_lines(path: Path) -> list[str]:

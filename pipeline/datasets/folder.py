@@ -16,6 +16,7 @@ from pipeline.runtime.progress import progress
 from pipeline.runtime.seeds import numpy_generator
 from pipeline.storage.manifest import Clip
 
+LEAST_CLIPS = 10  # of a test part, where there are enough
 _SOUND_RATE = 16_000  # enough to tell whether there is sound
 
 
@@ -24,9 +25,9 @@ class Folder(Section):
 
     Every `hop_seconds` a clip of `clip_seconds` begins (an equal hop: no overlap). `genres`: the
     names of the folders below `media_root` are genres. Whole videos, each taken for a song of its
-    own, go to validation and test by their shares of all videos (at least one each, if there are
-    three or more), drawn from `split_seed`. Clips quieter than `silence_db` have no music to learn
-    from and become inference-only.
+    own, go to validation and test, drawn from `split_seed` so that both come as close to their
+    shares of all clips as whole videos allow (at least one each, if there are three or more). Clips
+    quieter than `silence_db` have no music to learn from and become inference-only.
     """
 
     media_root: FolderPath
@@ -73,8 +74,8 @@ def _clips(config: Folder) -> tuple[list[Clip], Skipped]:
             clips[name] = list(_cut(config, path, name))
         except UserError as mistake:
             skipped.append((name, str(mistake)))
-    learnable = [name for name, cut in clips.items() if any(clip.split == "train" for clip in cut)]
-    splits = _splits(config, learnable)
+    counts = {name: sum(clip.split == "train" for clip in cut) for name, cut in clips.items()}
+    splits = _splits(config, {name: count for name, count in counts.items() if count})
     divided = [
         Clip(**{**vars(clip), "split": splits[name]}) if clip.split == "train" else clip
         for name, cut in clips.items()
@@ -135,17 +136,38 @@ def _cut(config: Folder, path: Path, name: str) -> Iterator[Clip]:
         )
 
 
-def _splits(config: Folder, videos: list[str]) -> dict[str, str]:
-    """The split of each video with music: the shares of all videos, at least one each where three
-    or more are there.
+def _splits(config: Folder, videos: dict[str, int]) -> dict[str, str]:
+    """The split of each video with music, given how many clips it has.
+
+    Test and validation come as close to their shares of all clips as whole videos allow, test to
+    `LEAST_CLIPS` at least where a third of the clips is as many; each gets one video if there are
+    three. The longest video always trains.
     """
-    order = [
-        videos[place]
-        for place in numpy_generator(config.split_seed, "splits").permutation(len(videos))
-    ]
-    counts = {}
-    for split, share in (("val", config.val_share), ("test", config.test_share)):
-        counts[split] = max(round(share * len(videos)), int(share > 0 and len(videos) >= 3))
-    n_held = counts["val"] + counts["test"]
-    held_out = dict(zip(order[:n_held], ["val"] * counts["val"] + ["test"] * counts["test"]))
-    return {name: held_out.get(name, "train") for name in videos}
+    splits, total = dict.fromkeys(videos, "train"), sum(videos.values())
+    names = list(videos)
+    drawn = numpy_generator(config.split_seed, "splits").permutation(len(names))
+    order = [names[place] for place in drawn if names[place] != max(names, key=videos.__getitem__)]
+    wanted = {
+        "test": max(config.test_share * total, min(LEAST_CLIPS, total // 3)),
+        "val": config.val_share * total,
+    }
+    shares = {"test": config.test_share, "val": config.val_share}
+    held_out = [s for s in wanted if shares[s] and (len(names) > 2 or round(2 * shares[s]))]
+    for split in held_out:
+        left = [name for name in order if splits[name] == "train"]
+        spared = 1 if split == "test" and len(held_out) > 1 else 0  # one for validation
+        for name in _closest(left[: len(left) - spared], videos, wanted[split]):
+            splits[name] = split
+    return splits
+
+
+def _closest(order: list[str], clips: dict[str, int], wanted: float) -> list[str]:
+    """The videos, taken in `order` where each brings the number of clips closer to what is wanted;
+    the shortest one where none does.
+    """
+    chosen, held = [], 0
+    for name in order:
+        if abs(held + clips[name] - wanted) < abs(held - wanted):
+            chosen.append(name)
+            held += clips[name]
+    return chosen or order and [min(order, key=clips.__getitem__)]

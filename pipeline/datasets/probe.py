@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import av
-import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from pipeline.media.audio import read_audio
 from pipeline.media.container import open_media
 from pipeline.media.video import probe
+from pipeline.runtime.arrays import read_array
 from pipeline.runtime.errors import UserError
 
 
@@ -63,12 +63,12 @@ def _picture_trouble(path: Path, whole: bool) -> str | None:
 
 def array_trouble(path: Path, size: int) -> str | None:
     """Loads a .npy file, without unpickling, and counts its numbers."""
-    try:
-        values = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
+    if not path.exists():
         return "is missing"
-    except (OSError, ValueError, EOFError) as error:
-        return f"cannot be read ({error})"
+    try:
+        values = read_array(path)
+    except UserError as mistake:
+        return f"cannot be read: {str(mistake).removesuffix('.')}"
     if values.dtype.kind not in "fiu" or values.size != size:
         return f"holds {values.size} values of type {values.dtype}, expected {size} numbers"
     return None

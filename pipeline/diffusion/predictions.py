@@ -13,7 +13,6 @@ from pipeline.diffusion.contrast import Term
 from pipeline.diffusion.losses import HeadTerms, Targets, head_terms
 from pipeline.diffusion.process import MaskAndReplace
 
-
 C = TypeVar("C", bound="Condition")
 
 

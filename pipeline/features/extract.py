@@ -19,6 +19,7 @@ from pipeline.features.i3d_source import (
 )
 from pipeline.features.pose import Pose
 from pipeline.features.pose_reader import MarkerReader, PoseConfig, PoseReader
+from pipeline.runtime.arrays import read_array
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, sha256_file
 from pipeline.runtime.params import Section
@@ -113,12 +114,7 @@ def ready_features(file: Path) -> np.ndarray:
     """Video features [T', numbers] float32 that a data set brings along as .npy; raises UserError
     for anything else.
     """
-    try:
-        values = np.load(file, allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(f"{file} does not exist.") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{file} is not a .npy file of numbers ({error}).") from None
+    values = read_array(file)
     if (
         values.dtype.kind != "f"
         or values.ndim == 0
@@ -153,7 +149,7 @@ def extract_dance(
         visual, history = None, []
         if any(clip.visual_file is None for clip in manifest.clips):
             visual, history = open_visual(config.visual, manifest, clip_seconds, scratch, folder)
-        readers = Readers(PoseReader(config.pose, markers), visual, clip_seconds)
+        readers = Readers(PoseReader(config.pose, markers).ready(), visual, clip_seconds)
         work = in_batches(list(manifest.clips), run_settings().extract_batch)
 
         def make(clips: list[Clip]) -> dict[str, np.ndarray]:

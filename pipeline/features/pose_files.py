@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 
 from pipeline.features.pose import Pose, fill_numbers, follow_dancer, frame_times, keypoints_pose
+from pipeline.runtime.arrays import read_array
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import read_json
 from pipeline.storage.poses import PoseKind
 from pipeline.storage.unpickle import load_pickle
 
+MOST_FRAMES = 10**6  # nine hours at 30 a second
 AIST_FPS, AIST_HEIGHT, N_CAMERAS = 60.0, 1080, 9
 
 
@@ -60,6 +62,8 @@ def alphapose(file: Path, height: float, fps: float, n_frames: int) -> Pose:
             f"{file} is not an AlphaPose list: expected entries with image_id and 51 numbers"
             " keypoints."
         ) from None
+    if max(people, default=0) > MOST_FRAMES:
+        raise UserError(f"{file}: image_id {max(people)} is no frame's number; is it damaged?")
     n_frames = max(n_frames, max(people, default=-1) + 1)
     frames = [np.array(people[number], np.float32).reshape(-1, 17, 3) for number in range(n_frames)]
     return keypoints_pose("coco17", follow_dancer(frames), height, fps)
@@ -70,7 +74,7 @@ def _read_list(file: Path) -> list:
         return json.loads(Path(file).read_text())
     except FileNotFoundError:
         raise UserError(f"{file} does not exist.") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{file} is damaged: it is not JSON.") from None
 
 
@@ -191,12 +195,7 @@ def ready_array(file: Path, kind: PoseKind, n_numbers: int, fps: float) -> Pose:
     Keypoint files hold pixels; they are taken relative to the largest y seen, since the picture's
     height is not known.
     """
-    try:
-        values = np.load(file, allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(f"{file} does not exist.") from None
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{file} is not a .npy file of numbers ({error}).") from None
+    values = read_array(file)
     if values.size == 0 or values.size % n_numbers or values.dtype.kind not in "fiu":
         raise UserError(
             f"{file} is {list(values.shape)} {values.dtype}; expected {n_numbers} numbers a frame"

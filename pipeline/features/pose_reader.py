@@ -37,7 +37,7 @@ MarkerReader = Callable[
 ]  # frames [T, H, W, 3] uint8 -> joints [T, 17, 3] in pixels
 TRACKING_FPS = 30.0  # a crop that follows somebody wants small steps
 _NETWORKS = ("blazepose", "movenet", "keypoint_rcnn")
-_SEEN = ("markers", *_NETWORKS)
+SEEN = ("markers", *_NETWORKS)
 _KINDS = {
     "openpose": ("body25", "coco17"),
     "aist_smpl": ("smpl219",),
@@ -104,11 +104,19 @@ class PoseReader:
         if config.source == "markers" and markers is None:
             raise UserError("pose.source is markers, but only toy_dance has them; use blazepose.")
 
+    def ready(self) -> "PoseReader":
+        """This reader with its network loaded, if it has one: weights of the wrong kind are told
+        once, before the first clip.
+        """
+        if self.config.source in SEEN:
+            self._detector()
+        return self
+
     def read(self, manifest: Manifest, clip: Clip, duration_s: float) -> Pose:
         """The pose of a clip, round(duration_s * fps) frames; raises UserError where there is no
         dancer to see.
         """
-        read = self._seen if self.config.source in _SEEN else self._annotated
+        read = self._seen if self.config.source in SEEN else self._annotated
         pose = read(manifest, clip, duration_s)
         seen = 1 - pose.unseen / len(pose.points)
         if seen < self.config.least_seen:

@@ -18,6 +18,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
 
 SILENCE_DB = -50.0
+MOST_CHANNELS = 8  # beyond them FFmpeg keeps planes where PyAV does not look: it would crash
 _MARGIN_S = 0.5
 
 
@@ -54,7 +55,9 @@ def _decode(path: Path, start_s: float, duration_s: float | None) -> tuple[np.nd
         if not container.streams.audio:
             raise UserError(f"{path} has no sound track; it can only be used for inference.")
         stream = container.streams.audio[0]
-        rate = stream.sample_rate
+        rate = getattr(stream, "sample_rate", 0)  # none where no decoder knows the sound
+        if not rate or stream.codec_context.channels > MOST_CHANNELS:
+            raise UserError(f"{path} cannot be decoded: its sound is damaged or of no known kind.")
         if start_s > 0:
             container.seek(round((start_s - _MARGIN_S + origin_s(container)) * av.time_base))
         blocks, first, end = [], None, None

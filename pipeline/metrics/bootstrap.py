@@ -27,6 +27,13 @@ def weighted_mean(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
         return weights[:, defined] @ values[defined] / total
 
 
+def defined_mean(values: np.ndarray | list[float]) -> float:
+    """The mean of the values that are defined; NaN, and no warning, where none is."""
+    defined = np.asarray(values, dtype=float)
+    defined = defined[np.isfinite(defined)]
+    return float(defined.mean()) if len(defined) else float("nan")
+
+
 def interval(statistics: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """The central percentile interval of bootstrapped `statistics` [draws]; NaN, NaN when none is
     defined.

@@ -5,7 +5,7 @@ over songs.
 import numpy as np
 
 from pipeline.metrics.beats import harmonic_mean
-from pipeline.metrics.bootstrap import interval, weighted_mean
+from pipeline.metrics.bootstrap import defined_mean, interval, weighted_mean
 from pipeline.metrics.dance import Clips, Figures, Heard, embeddings
 from pipeline.metrics.distances import frechet_audio_distance, kernel_audio_distance
 from pipeline.metrics.results import ClipResult, Result
@@ -30,7 +30,7 @@ def summarise(row: str, figures: Figures, clips: Clips, weights: np.ndarray) -> 
         else:
             results.append(_line(row, metric, protocol, drawn, figures[metric, protocol], clips))
         if metric in ("beats_coverage", "beats_hit") and protocol == "loris":
-            spread = np.nanmean([_deviation(values) for values in figures[metric, protocol]])
+            spread = defined_mean([_deviation(values) for values in figures[metric, protocol]])
             results.append(
                 _constant(row, f"{metric}_sd", protocol, [spread], figures[metric, protocol], clips)
             )

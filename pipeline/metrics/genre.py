@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.metrics.embeddings import EmbeddingName, load_embedding
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.arrays import read_arrays
+from pipeline.runtime.errors import DamagedFile, UserError
 from pipeline.runtime.files import atomic, read_json, write_json
 from pipeline.runtime.params import Section
 from pipeline.runtime.progress import progress
@@ -121,12 +122,12 @@ def load_gallery(folder: Path) -> Gallery:
     folder = Path(folder)
     facts = read_json(folder / "judge.json")
     try:
-        with np.load(folder / "gallery.npz", allow_pickle=False) as arrays:
-            embeddings, genres = arrays["embeddings"], arrays["genres"]
-    except (OSError, ValueError, KeyError):
-        raise UserError(
-            f"{folder / 'gallery.npz'} is missing or damaged; run `cdcd judge` again."
-        ) from None
+        arrays = read_arrays(folder / "gallery.npz")
+        embeddings, genres = arrays["embeddings"], arrays["genres"]
+    except FileNotFoundError:
+        raise UserError(f"{folder / 'gallery.npz'} is missing; run `cdcd judge` first.") from None
+    except KeyError:
+        raise DamagedFile(folder / "gallery.npz", "it lacks embeddings or genres") from None
     weights = folder / "weights"
     embed = load_embedding(facts["embedding"], weights if weights.exists() else None)
     return Gallery(embeddings, genres, facts["embedding"], embed, facts["held_out_accuracy"])

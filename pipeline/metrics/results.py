@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import DamagedFile, UserError
 from pipeline.runtime.files import atomic, write_json
 
 
@@ -105,10 +105,8 @@ def read_results(path: Path) -> list[Result]:
         raise UserError(
             f"{path} does not exist; run `cdcd evaluate` for this data set first."
         ) from None
-    except (KeyError, ValueError, UnicodeDecodeError):
-        raise UserError(
-            f"{path} is damaged (not a table of results); run `cdcd evaluate` again."
-        ) from None
+    except (KeyError, ValueError, TypeError, csv.Error):
+        raise DamagedFile(path, "it is not a table of results") from None
 
 
 def parse_results(lines: Iterable[str]) -> list[Result]:

@@ -21,6 +21,7 @@ from pipeline.metrics.dance_rows import nearest_training_clips
 from pipeline.reporting.audio import draw_spectrogram, write_m4a
 from pipeline.runtime.files import write_json
 from pipeline.runtime.progress import progress
+from pipeline.storage.curves import read_curves
 
 VIDEO_SIDE, VIDEO_FPS = 224, 25.0
 
@@ -93,8 +94,11 @@ def _sounds(data: DanceData, number: int, nearest: int | None) -> Iterator[tuple
 
 
 def copy_curves(folder: Path, **histories: Path) -> None:
-    """Copies the training histories that exist to curves/<name>.csv in `folder`."""
+    """Copies the training histories that exist to curves/<name>.csv in `folder`; raises
+    DamagedFile for one that is no table of numbers.
+    """
     (folder / "curves").mkdir(parents=True, exist_ok=True)
     for name, history in histories.items():
         if history.exists():
+            read_curves(history)
             shutil.copy(history, folder / "curves" / f"{name}.csv")

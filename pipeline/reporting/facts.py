@@ -29,6 +29,7 @@ FACTS = (
     ("n_pictures", "test pictures"),
     ("embedding", "genre judged with"),
     ("held_out_accuracy", "accuracy of the genre judge on held-out clips, %"),
+    ("withheld", "withheld, for the test split is too small"),
     ("noise_reduced", "noise reduction before measuring"),
     ("references_without_onset", "references without an onset, left out of d2m"),
     ("clips_without_accent", "dances without an accent, left out of the fit"),

@@ -2,7 +2,6 @@
 side.
 """
 
-import csv
 import math
 import textwrap
 from collections.abc import Collection
@@ -83,32 +82,6 @@ def _dot(panel, height: int, result: Result, is_model: bool) -> None:
         panel.hlines(height, result.low, result.high, color=colour, linewidth=1.6)
     face, size = (colour, 6) if is_model else ("white", 4.5)
     panel.plot(result.mean, height, "o", color=colour, markerfacecolor=face, markersize=size)
-
-
-def read_curves(path: Path) -> dict[str, list[tuple[float, float]]]:
-    """The curves in a history.csv: column -> [(step, value)], empty cells left out; the first
-    column is the step.
-    """
-    with open(path, newline="") as handle:
-        rows = list(csv.reader(handle))
-    if len(rows) < 2:
-        return {}
-    head, points = rows[0], rows[1:]
-    curves = {name: [] for name in head[1:]}
-    for row in points:
-        for name, value in zip(head[1:], row[1:]):
-            number = _number(value)
-            if number is not None:
-                curves[name].append((float(row[0]), number))
-    return {name: curve for name, curve in curves.items() if len(curve) > 1}
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
 
 
 def draw_curves(path: Path, curves: dict[str, list[tuple[float, float]]], title: str) -> bool:

@@ -23,7 +23,11 @@ TESTS = ("coherence", "quality")
 def read_key(path: Path) -> dict:
     """What the experimenter's key.json says; raises UserError when it is not one."""
     key = read_json(path)
-    if key.get("format") != FORMAT or not isinstance(key.get("trials"), dict):
+    if (
+        not isinstance(key, dict)
+        or key.get("format") != FORMAT
+        or not isinstance(key.get("trials"), dict)
+    ):
         raise UserError(
             f"{path} is not the key of a listening test; give the key.json that `cdcd listen`"
             " wrote."
@@ -44,7 +48,7 @@ def read_answers(path: Path, key: dict) -> dict:
             raise ValueError
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
-    except (ValueError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         raise UserError(
             f"{path} is not a file saved by a listening test; ask the listener to press Save again."
         ) from None

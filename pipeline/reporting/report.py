@@ -1,10 +1,11 @@
 """The report: reports/README.md with its tables and figures, and the page index.html, from what the
 evaluations wrote.
 
-Only the data sets that are asked for are rendered, whatever else lies in the folders.
+The data sets that are asked for come first; those that were evaluated before are kept, marked as no
+part of this run, because their tables and figures would be gone otherwise.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.metrics.results import Result, read_results, write_table
@@ -15,6 +16,7 @@ from pipeline.reporting.published import published
 from pipeline.reporting.tables import Block, blocks, legend, markdown, markdown_table
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, read_json
+from pipeline.storage.curves import read_curves
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,22 @@ class Section:
     examples: dict | None
     examples_folder: Path
     curves: dict[str, dict]
+    listed: bool = True
+
+
+def read_sections(listed: list[str], metrics: Path, examples: Path, mos: Path) -> list[Section]:
+    """The data sets that are asked for, then the others that were evaluated, by name, as not
+    `listed`.
+    """
+    others = sorted(
+        table.parent.name
+        for table in metrics.glob("*/table.csv")
+        if table.parent.name not in listed
+    )
+    return [
+        replace(read_section(name, metrics, examples, mos), listed=name in listed)
+        for name in [*listed, *others]
+    ]
 
 
 def read_section(dataset: str, metrics: Path, examples: Path, mos: Path) -> Section:
@@ -43,9 +61,7 @@ def read_section(dataset: str, metrics: Path, examples: Path, mos: Path) -> Sect
     results = read_results(metrics / dataset / "table.csv") + read_mos(mos / f"{dataset}.csv")
     folder = examples / dataset
     shown = read_json(folder / "examples.json") if (folder / "examples.json").exists() else None
-    curves = {
-        path.stem: figures.read_curves(path) for path in sorted((folder / "curves").glob("*.csv"))
-    }
+    curves = {path.stem: read_curves(path) for path in sorted((folder / "curves").glob("*.csv"))}
     contrast = remarks.get("contrast")
     titles = (
         {"model": f"Model, {contrast}", "model_shuffled": f"Model, {contrast}, shuffled conditions"}
@@ -90,7 +106,8 @@ data sets they were measured on.
 def _describe(section: Section, tables: Path, drawings: Path) -> str:
     """The README's part on one data set; writes its tables and figures on the way."""
     name = section.dataset
-    parts = [f"\n## {name}\n", *(f"- {words}: {value}" for words, value in section.facts), ""]
+    title = name if section.listed else f"{name} (not part of this run)"
+    parts = [f"\n## {title}\n", *(f"- {words}: {value}" for words, value in section.facts), ""]
     if figures.draw_controls(drawings / f"{name}_controls.png", section.results):
         parts.append(f"![The model of {name} between its controls](figures/{name}_controls.png)\n")
     for block in section.blocks:

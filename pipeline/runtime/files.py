@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import DamagedFile, UserError
 
 
 @contextmanager
@@ -76,11 +76,10 @@ def read_json(path: Path) -> dict:
         raise UserError(
             f"{path} does not exist; run the stage that makes it (`dvc repro`) first."
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        raise UserError(
-            f"{path} is damaged (not JSON); delete it and run `dvc checkout` or the stage that"
-            " makes it."
-        ) from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder; a JSON file was expected there.") from None
+    except (ValueError, RecursionError):
+        raise DamagedFile(path, "it is not JSON") from None
 
 
 def sha256_file(path: Path) -> str:

@@ -33,11 +33,12 @@ def read_yaml(path: Path) -> dict:
         raise UserError(
             f"{path} does not exist; run from the folder that holds params.yaml and params/."
         ) from None
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError, TypeError, KeyError, AttributeError) as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = "" if line is None else f" at line {line + 1}"
+        reason = str(getattr(error, "problem", None) or error).partition("\n")[0]
         raise UserError(
-            f"{path}{where} is not valid YAML: {getattr(error, 'problem', error)}."
+            f"{path}{where} is not valid YAML: {reason or type(error).__name__}."
         ) from None
     if not isinstance(content, dict):
         raise UserError(

@@ -13,6 +13,8 @@ from typing import TypeVar
 import numpy as np
 from pydantic import BaseModel
 
+from pipeline.runtime.arrays import read_arrays
+from pipeline.runtime.errors import DamagedFile
 from pipeline.runtime.files import atomic, sha256_file
 from pipeline.runtime.progress import progress
 
@@ -77,14 +79,23 @@ def shards(
     """The arrays that `make` gives for each piece of work, in order; pieces that `folder` already
     holds are read instead.
 
-    Killed in the middle, the same call goes on after the last whole piece; pieces cut otherwise
-    (the batch of run.yaml has changed) are made again.
+    Killed in the middle, the same call goes on after the last whole piece; pieces that are damaged,
+    or were cut otherwise (the batch of run.yaml has changed), are made again.
     """
     for number, item in enumerate(progress(work, title)):
         path = folder / f"{number:06d}_{fingerprint(repr(item))}.npz"
-        if not path.exists():
-            arrays = make(item)
+        arrays = _read_shard(path)
+        if arrays is None:
+            made = make(item)
             with atomic(path) as temporary, open(temporary, "wb") as handle:
-                np.savez(handle, allow_pickle=False, **arrays)
-        with np.load(path) as arrays:
-            yield dict(arrays)
+                np.savez(handle, **made)
+            arrays = {name: np.asarray(value) for name, value in made.items()}
+        yield arrays
+
+
+def _read_shard(path: Path) -> dict[str, np.ndarray] | None:
+    """The arrays of a finished piece; None where it is missing or damaged."""
+    try:
+        return read_arrays(path)
+    except (FileNotFoundError, DamagedFile):
+        return None

@@ -2,8 +2,12 @@
 or stay half done.
 """
 
+import errno
+import lzma
+import os
 import shutil
 import stat
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -11,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import DamagedFile, UserError
 
 _DAMAGED = (
     tarfile.TarError,
@@ -20,6 +24,16 @@ _DAMAGED = (
     zlib.error,
     NotImplementedError,
     RuntimeError,
+    ValueError,
+    OverflowError,
+    LookupError,
+    MemoryError,
+    lzma.LZMAError,
+    struct.error,
+)
+_OF_ITS_CONTENT = (  # a place before the start of the file, names that cannot be
+    *(errno.EINVAL, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.EILSEQ),
+    *(errno.ENOTEMPTY, None),  # no number: what gzip says
 )
 
 
@@ -31,17 +45,21 @@ def unpack(archive: Path, folder: Path, max_bytes: int) -> None:
     is truncated or damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as temporary:
+    ending = f".{os.getpid()}.tmp"  # so that it is known for litter when this process is killed
+    with tempfile.TemporaryDirectory(ending, ".unpacking-", folder) as temporary:
         try:
             members = _unzip if zipfile.is_zipfile(archive) else _untar
             for _ in members(archive, Path(temporary), max_bytes):
                 pass
         except FileNotFoundError:
             raise UserError(f"{archive} does not exist; download it first.") from None
+        except OSError as error:
+            if error.errno not in _OF_ITS_CONTENT:
+                raise
+            raise DamagedFile(archive, str(error), "delete it and download it again") from None
         except _DAMAGED as error:
-            raise UserError(
-                f"{archive} is truncated or damaged ({error}); delete it and download it again."
-            ) from None
+            reason = str(error).partition("\n")[0].strip() or type(error).__name__
+            raise DamagedFile(archive, reason, "delete it and download it again") from None
         _merge(Path(temporary), folder)
 
 

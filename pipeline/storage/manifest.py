@@ -3,13 +3,15 @@ well.
 """
 
 import csv
+import math
 from collections import Counter
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import DamagedFile, UserError
 from pipeline.runtime.files import atomic
 
+LEAST_TEST_CLIPS, LEAST_TEST_SONGS = 10, 5  # below, figures of a whole set mean little
 SPLITS = ("train", "val", "test", "infer")
 
 
@@ -76,16 +78,16 @@ def read_manifest(path: Path, media_root: Path | None = None) -> Manifest:
     folder).
     """
     try:
-        with open(path, newline="") as handle:
+        with open(path, newline="", encoding="utf-8") as handle:
             rows = list(csv.DictReader(handle))
     except FileNotFoundError:
         raise UserError(
             f"{path} does not exist; run `cdcd download` for this data set first."
         ) from None
+    except IsADirectoryError:
+        raise UserError(f"{path} is a folder; a table was expected there.") from None
     except (UnicodeDecodeError, csv.Error):
-        raise UserError(
-            f"{path} is damaged (not a table); delete it and run `cdcd download` again."
-        ) from None
+        raise DamagedFile(path, "it is not a table") from None
     clips = [_clip(row, number, path) for number, row in enumerate(rows, start=2)]
     check_clips(clips, str(path))
     return Manifest(tuple(clips), Path(media_root) if media_root else Path(path).parent)
@@ -102,7 +104,7 @@ def _clip(row: dict, number: int, path: Path) -> Clip:
         values = {name: value for name, value in row.items() if value not in ("", None)}
         for name in ("start_s", "duration_s"):
             if name in values:
-                values[name] = float(values[name])
+                values[name] = _seconds(values[name])
         return Clip(**values)
     except (ValueError, TypeError):
         raise UserError(
@@ -110,9 +112,32 @@ def _clip(row: dict, number: int, path: Path) -> Clip:
         ) from None
 
 
+def _seconds(text: str) -> float:
+    """A length or a place in time; raises ValueError for what is neither."""
+    number = float(text)
+    if not math.isfinite(number) or number < 0:
+        raise ValueError(text)
+    return number
+
+
+def thin_test(manifest: Manifest) -> str | None:
+    """Why the test split can carry few figures, in one sentence; None where it has enough clips and
+    songs.
+    """
+    clips = [manifest.clips[row] for row in manifest.of("test")]
+    songs = len({clip.song or clip.id for clip in clips})
+    if len(clips) >= LEAST_TEST_CLIPS and songs >= LEAST_TEST_SONGS:
+        return None
+    return (
+        f"the test split has {len(clips)} clips of {songs} songs, fewer than {LEAST_TEST_CLIPS} of"
+        f" {LEAST_TEST_SONGS}: the report withholds intervals and distances that they cannot carry;"
+        " more or longer videos mend it."
+    )
+
+
 def check_clips(clips: list[Clip], name: str) -> None:
-    """Raises UserError when there is nothing, an id repeats, a split is unknown, or train shares a
-    song with val or test.
+    """Raises UserError when there is nothing, an id repeats or could leave a folder (samples are
+    named by it), a split is unknown, or train shares a song with val or test.
     """
     if not clips:
         raise UserError(f"{name}: no usable clip was found.")
@@ -120,6 +145,10 @@ def check_clips(clips: list[Clip], name: str) -> None:
     if times > 1:
         raise UserError(f"{name}: the id {repeated!r} stands {times} times; ids must be unique.")
     for clip in clips:
+        if "\0" in clip.id + clip.path or _leaves_its_folder(clip.id):
+            raise UserError(
+                f"{name}: the id {clip.id!r} cannot name a file; use letters, digits and dashes."
+            )
         if clip.split not in SPLITS:
             raise UserError(
                 f"{name}: {clip.id} has split {clip.split!r}; use one of {', '.join(SPLITS)}."
@@ -133,3 +162,8 @@ def check_clips(clips: list[Clip], name: str) -> None:
             f"{name}: song {sorted(shared)[0]!r} is in train and in val or test; splits must not"
             " share a song."
         )
+
+
+def _leaves_its_folder(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.is_absolute() or ".." in path.parts

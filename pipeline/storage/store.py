@@ -3,7 +3,9 @@ atomic, read-only.
 
 A store is written to a temporary name, flushed, fsynced and renamed, so a final name never holds a
 part. Readers open it lazily in each process (an HDF5 handle must not cross a fork) and refuse what
-is incomplete or was made by something else.
+is incomplete or was made by something else. A seal after the last byte (`pipeline.storage.seal`)
+covers the whole file: small stores are held to it whenever they are opened, before HDF5 follows a
+pointer in them; large ones by `cdcd verify`, and chunk by chunk as they are read.
 """
 
 import hashlib
@@ -16,10 +18,15 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import DamagedFile, UserError
 from pipeline.runtime.files import atomic
+from pipeline.storage.seal import is_sealed, seal, verify_seal
 
-SCHEMA = 1
+SCHEMA = 2
+UNSEALED_SCHEMA = 1  # what was written before there were seals, and is still read
+VERIFIED_BYTES = 64 * 2**20  # of a store that is verified as a whole when it is opened
+_ATTRIBUTES = ("schema", "kind", "provenance", "rows", "description", "complete")
+_UNREADABLE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError)
 Rows = int | slice | np.ndarray | list | tuple
 
 
@@ -54,23 +61,39 @@ class StoreWriter:
 
 @contextmanager
 def write_store(path: Path, kind: str, ids: list[str], provenance: dict) -> Iterator[StoreWriter]:
-    """A writer whose content appears at `path`, marked complete, when the block succeeds."""
-    with (
-        atomic(path) as temporary,
-        h5py.File(temporary, "w", libver="earliest", track_order=False) as file,
-    ):
-        file.attrs["schema"] = SCHEMA
-        file.attrs["kind"] = kind
-        file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
-        file.create_dataset("ids", data=np.array(ids, dtype=object), dtype=h5py.string_dtype())
-        yield StoreWriter(file, len(ids))
-        file.attrs["rows"] = rows_checksum(ids)
-        file.attrs["complete"] = True
+    """A writer whose content appears at `path`, marked complete and sealed, when the block
+    succeeds.
+    """
+    with atomic(path) as temporary:
+        with h5py.File(temporary, "w", libver="earliest", track_order=False) as file:
+            file.attrs["schema"] = SCHEMA
+            file.attrs["kind"] = kind
+            file.attrs["provenance"] = json.dumps(provenance, sort_keys=True)
+            file.create_dataset("ids", data=np.array(ids, dtype=object), dtype=h5py.string_dtype())
+            yield StoreWriter(file, len(ids))
+            file.attrs["rows"] = rows_checksum(ids)
+            file.flush()
+            file.attrs["description"] = _description(file)
+            file.attrs["complete"] = True
+        seal(temporary)
 
 
 def rows_checksum(ids: list[str]) -> str:
     """A digest of the ids in order: two stores with the same one have the same rows."""
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
+
+
+def _description(file: h5py.File) -> str:
+    """A digest of all that a store says of its numbers: kind, provenance, and each field's type,
+    shape and chunks.
+    """
+    fields = {
+        name: [str(field.dtype), list(field.shape), field.id.get_num_chunks()]
+        for name, field in file.items()
+        if name != "ids"
+    }
+    text = json.dumps([file.attrs["kind"], file.attrs["provenance"], fields], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 class Store:
@@ -81,20 +104,35 @@ class Store:
     def __init__(self, path: Path, kind: str):
         self.path, self.kind = Path(path), kind
         self._opened: tuple[int, h5py.File] | None = None
-        file = self._file
-        if file.attrs.get("schema") != SCHEMA or not file.attrs.get("complete", False):
+        sealed, file = self._sealed(), self._file
+        try:
+            about = {name: file.attrs.get(name) for name in _ATTRIBUTES}
+            self.provenance: dict = json.loads(about["provenance"] or "{}")
+            self.ids: list[str] = (
+                [text.decode() for text in file["ids"][:]] if "ids" in file else []
+            )
+            described = about["schema"] != SCHEMA or about["description"] == _description(file)
+        except (*_UNREADABLE, RecursionError):
+            raise DamagedFile(path, "its description cannot be read") from None
+        if about["schema"] not in (SCHEMA, UNSEALED_SCHEMA) or not about["complete"]:
             raise UserError(
                 f"{path} is incomplete or of another version; run the stage that makes it again."
             )
-        if file.attrs["kind"] != kind:
-            raise UserError(f"{path} holds {file.attrs['kind']}, but {kind} was expected.")
-        self.provenance: dict = json.loads(str(file.attrs["provenance"]))
-        self.ids: list[str] = [text.decode() for text in _dataset(file, "ids")[:]]
-        if file.attrs["rows"] != rows_checksum(self.ids):
-            raise UserError(
-                f"{path}: the ids do not match their checksum; the file is damaged, restore it with"
-                " `dvc checkout`."
-            )
+        if about["schema"] == SCHEMA and not sealed:
+            raise DamagedFile(path, "its seal is missing")
+        if about["kind"] != kind:
+            raise UserError(f"{path} holds {about['kind']}, but {kind} was expected.")
+        if not described or about["rows"] != rows_checksum(self.ids):
+            raise DamagedFile(path, "its ids or fields do not match their checksum")
+
+    def _sealed(self) -> bool:
+        """Whether the file bears a seal, verified here where the file is small."""
+        try:
+            if self.path.stat().st_size > VERIFIED_BYTES:
+                return is_sealed(self.path)
+            return verify_seal(self.path)
+        except OSError:
+            return False  # `_file` tells why
 
     @property
     def _file(self) -> h5py.File:
@@ -105,11 +143,10 @@ class Store:
                 raise UserError(
                     f"{self.path} does not exist; run the stage that makes it (`dvc repro`) first."
                 ) from None
-            except OSError:
-                raise UserError(
-                    f"{self.path} is damaged (not a readable HDF5 file); run `dvc checkout` to"
-                    " restore it."
-                ) from None
+            except PermissionError:
+                raise UserError(f"{self.path} cannot be read; you have no permission.") from None
+            except _UNREADABLE:
+                raise DamagedFile(self.path, "it is not a readable HDF5 file") from None
         return self._opened[1]
 
     def __getstate__(self) -> dict:
@@ -120,6 +157,11 @@ class Store:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def fields(self) -> list[str]:
+        """The names of the fields, ids aside."""
+        return sorted(name for name in self._file if name != "ids")
 
     def __getitem__(self, name: str) -> "Field":
         if name not in self._file:
@@ -176,9 +218,8 @@ class Field:
                 return values[unique][inverse]
             return values[rows]
         except OSError:
-            raise UserError(
-                f"{self._store.path}: field {self._name!r} is damaged; restore it with `dvc"
-                " checkout`."
+            raise DamagedFile(
+                self._store.path, f"field {self._name!r} does not match its checksums"
             ) from None
 
 

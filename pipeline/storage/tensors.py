@@ -1,7 +1,8 @@
 """Files of tensors: published pickles read without running them, our own written as safetensors
-that say what they are.
+that say what they are, with a digest that is verified whenever they are read.
 """
 
+import hashlib
 import json
 import pickletools
 import zipfile
@@ -9,19 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import IO
-from zipfile import BadZipFile
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import DamagedFile, UserError
 from pipeline.runtime.files import atomic
 
 ABOUT = (  # the single metadata key: with several, safetensors would write them in random order
     "cdcd"
 )
+DIGEST = "content_sha256"  # beside what a file says of itself; files written before have none
 HARMLESS_CLASSES = (
     "pytorch_lightning.callbacks.",
     "lightning.pytorch.callbacks.",
@@ -70,19 +71,39 @@ def read_about(path: Path) -> dict | None:
     if not is_safetensors(path):
         return None
     with _opened(path) as file:
-        text = (file.metadata() or {}).get(ABOUT)
-    return None if text is None else json.loads(text)
+        about = _about(path, file)
+    return about and {key: value for key, value in about.items() if key != DIGEST}
 
 
 def write_tensors(path: Path, tensors: dict, about: dict) -> None:
     """Writes (nested) tensors and `about` (JSON values) as one safetensors file, atomically and
     always the same bytes.
+
+    A digest of both stands beside `about`; `read_tensors` refuses a file that no longer matches it.
     """
     flat = {
         name: tensor.detach().cpu().contiguous().clone() for name, tensor in _flattened(tensors)
     }
+    about = about | {DIGEST: _digest(flat, about)}
     with atomic(path) as temporary:
         save_file(flat, temporary, metadata={ABOUT: json.dumps(about, sort_keys=True)})
+
+
+def has_digest(path: Path) -> bool:
+    """Whether a file of tensors is one of ours with a digest, so that reading it verifies it."""
+    if not is_safetensors(path):
+        return False
+    with _opened(path) as file:
+        return DIGEST in (_about(path, file) or {})
+
+
+def _digest(flat: dict[str, Tensor], about: dict) -> str:
+    """The hex SHA-256 of tensors by name, with their types and shapes, and of `about`."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, tensor in sorted(flat.items()):
+        digest.update(f"\0{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def is_safetensors(path: Path) -> bool:
@@ -100,20 +121,39 @@ def _opened(path: Path):
     try:
         return safe_open(path, framework="pt")
     except SafetensorError as error:
-        raise UserError(
-            f"{path} is damaged ({error}); delete it and make or fetch it again."
-        ) from None
+        raise DamagedFile(path, str(error)) from None
+
+
+def _about(path: Path, file: safe_open) -> dict | None:
+    """The metadata of an open file of ours; None for any other."""
+    text = (file.metadata() or {}).get(ABOUT)
+    try:
+        about = None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        raise DamagedFile(path, "what it says of itself is not JSON") from None
+    if about is not None and not isinstance(about, dict):
+        raise DamagedFile(path, "what it says of itself is no mapping")
+    return about
 
 
 def _read_safetensors(path: Path) -> dict:
-    content: dict = {}
     with _opened(path) as file:
-        for name in file.keys():  # noqa: SIM118 (an open file is no mapping)
-            *folders, leaf = name.split("/")
-            inner = content
-            for folder in folders:
-                inner = inner.setdefault(folder, {})
-            inner[leaf] = file.get_tensor(name)
+        try:
+            flat = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        except SafetensorError as error:
+            raise DamagedFile(path, str(error)) from None
+        about = _about(path, file) or {}
+    if DIGEST in about and about.pop(DIGEST) != _digest(flat, about):
+        raise DamagedFile(path, "its tensors do not match their digest")
+    content: dict = {}
+    for name, tensor in flat.items():
+        *folders, leaf = name.split("/")
+        inner = content
+        for folder in folders:
+            inner = inner.setdefault(folder, {})
+            if isinstance(inner, Tensor):
+                raise UserError(f"{path} holds both a tensor and a group called {folder!r}.")
+        inner[leaf] = tensor
     return content
 
 
@@ -133,17 +173,8 @@ def _read_pickle(path: Path) -> object:
         raise UserError(
             f"{path} is refused, as it is not a plain file of tensors. {reason.strip()}".strip()
         ) from None
-    except (
-        RuntimeError,
-        EOFError,
-        ValueError,
-        BadZipFile,
-        KeyError,
-        IndexError,
-        UnicodeDecodeError,
-        TypeError,
-    ) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except Exception as error:  # torch, zipfile and pickletools answer broken bytes with any
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise UserError(
             f"{path} is not a readable checkpoint ({reason}); is it cut short, or a web page?"
         ) from None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import DamagedFile, UserError
 
 
 def _latin1(text: str, encoding: str = "latin1") -> bytes:
@@ -61,9 +61,10 @@ def load_pickle(path: Path, encoding: str = "latin1") -> object:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist.") from None
     except pickle.UnpicklingError as error:
+        reason = str(error).partition("\n")[0].strip(" ,.")
         raise UserError(
             f"{path} is refused: expected arrays and lists only, but it is damaged or asks for"
-            f" {error}."
+            f" {reason}."
         ) from None
     except (
         EOFError,
@@ -74,7 +75,13 @@ def load_pickle(path: Path, encoding: str = "latin1") -> object:
         KeyError,
         ImportError,
         MemoryError,
+        OverflowError,
+        RecursionError,
+        OSError,
+        SyntaxError,
+        NotImplementedError,
+        AssertionError,
+        SystemError,
     ) as error:
-        raise UserError(
-            f"{path} is damaged: it is not a whole pickle ({type(error).__name__}); fetch it again."
-        ) from None
+        reason = f"it is not a whole pickle ({type(error).__name__})"
+        raise DamagedFile(path, reason, "fetch it again") from None

@@ -141,3 +141,43 @@ def mistake_of(root) -> UserError:
     with pytest.raises(UserError) as caught:
         folder.prepare(settings(root), root)
     return caught.value
+
+
+def parts(counts, **changes):
+    """(test, validation, training) clips and videos of videos with the given numbers of clips."""
+    videos = {f"v{number}.mp4": count for number, count in enumerate(counts)}
+    splits = folder._splits(settings("/tmp", **changes), videos)
+    return [
+        (
+            sum(videos[name] for name in splits if splits[name] == split),
+            sum(split == found for found in splits.values()),
+        )
+        for split in ("test", "val", "train")
+    ]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_ten_uneven_videos_keep_a_useful_test_part(seed):
+    """They were split 22 / 13 / 1 clips by whole videos."""
+    counts = [13, 6, 5, 4, 3, 1, 1, 1, 1, 1]
+    test, val, train = parts(counts, val_share=0.1, test_share=0.1, split_seed=seed)
+    assert 8 <= test[0] <= 14
+    assert val[1] >= 1
+    assert train[0] >= 13
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_many_videos_the_shares_of_clips_are_met(seed):
+    counts = [1 + (7 * number) % 23 for number in range(300)]
+    test, val, _ = parts(counts, val_share=0.1, test_share=0.2, split_seed=seed)
+    assert test[0] == pytest.approx(0.2 * sum(counts), rel=0.01)
+    assert val[0] == pytest.approx(0.1 * sum(counts), rel=0.02)
+
+
+@pytest.mark.parametrize("counts", [[1], [5, 1], [1, 1, 1], [100, 1, 1], [1, 50, 50]])
+def test_something_is_always_left_to_train_on(counts):
+    test, val, train = parts(counts)
+    assert train[1] >= 1
+    assert test[0] + val[0] + train[0] == sum(counts)
+    assert (test[1] >= 1 and val[1] >= 1) == (len(counts) >= 3)
+    assert parts(counts, val_share=0, test_share=0) == [(0, 0), (0, 0), (sum(counts), len(counts))]

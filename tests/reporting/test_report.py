@@ -12,11 +12,10 @@ import pytest
 from PIL import Image
 
 from pipeline.metrics.results import Evaluation, Result, write_evaluation
-from pipeline.reporting import figures
 from pipeline.reporting.facts import facts
 from pipeline.reporting.page import data_uri, write_page
 from pipeline.reporting.published import published
-from pipeline.reporting.report import read_section, write_tables_and_figures
+from pipeline.reporting.report import read_section, read_sections, write_tables_and_figures
 from pipeline.reporting.tables import blocks, cell, heading, legend, markdown
 from pipeline.runtime.errors import UserError
 
@@ -257,11 +256,6 @@ def test_the_report_repeats_exactly(report):
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
-def test_curves_leave_out_what_is_no_number(tmp_path):
-    (tmp_path / "h.csv").write_text("step,loss,note,empty\n1,2.0,x,\n2,1.5,y,\n3,nan,z,1\n")
-    assert figures.read_curves(tmp_path / "h.csv") == {"loss": [(1.0, 2.0), (2.0, 1.5)]}
-
-
 class Page(HTMLParser):
     """Collects tags, and everything that would be fetched from elsewhere."""
 
@@ -357,3 +351,25 @@ def test_markdown_has_a_line_for_each_row(evaluated):
         lines = markdown(block).strip().split("\n")
         assert len(lines) == 2 + len(block.rows)
         assert len({line.count("|") for line in lines}) == 1
+
+
+def test_data_sets_of_earlier_runs_keep_their_tables_and_are_marked(report, tmp_path):
+    """Building `datasets: [folder]` removed the tables and figures of all others."""
+    shutil.copytree(report, tmp_path / "reports")
+    home = tmp_path / "reports"
+    folders = [home / name for name in ("metrics", "examples", "mos")]
+    before = {file.name: file.read_bytes() for file in (home / "tables").glob("toy_*")}
+    assert before
+    for out in ("tables", "figures"):
+        shutil.rmtree(home / out)  # as DVC does with the outputs of a stage before it runs
+    sections = read_sections(["shapes"], *folders)
+    assert [section.dataset for section in sections if section.listed] == ["shapes"]
+    assert ("toy", False) in [(section.dataset, section.listed) for section in sections]
+    write_tables_and_figures(sections, home)
+    assert {file.name: file.read_bytes() for file in (home / "tables").glob("toy_*")} == before
+    assert (home / "figures" / "toy_controls.png").exists()
+    text = (home / "README.md").read_text()
+    assert "## shapes\n" in text
+    assert "## toy (not part of this run)" in text
+    with pytest.raises(UserError, match="cdcd evaluate"):
+        read_sections(["never"], *folders)

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.features.pose_reader import PoseConfig
 from pipeline.runtime.errors import UserError
-from stages.generate import check_targets, checked_pose, generate
+from stages.generate import check_targets, generate, pose_reader
 
 
 @pytest.fixture
@@ -57,8 +57,27 @@ def test_an_unusable_folder_is_told_before_the_work(clip):
 @pytest.mark.parametrize(("kind", "source"), [("smpl219", "movenet"), ("body25", "markers")])
 def test_a_model_of_another_kind_of_pose_is_refused_in_a_sentence(kind, source):
     trained = PoseConfig(kind=kind, source="array", fps=30, file_fps=30)
-    asked = trained.model_copy(update={"source": source, "weights": source})
     with pytest.raises(UserError, match=f"--pose {source} .* model of aist, which reads {kind}"):
-        checked_pose(asked, "aist")
-    fitting = trained.model_copy(update={"kind": "coco17", "source": source, "weights": source})
-    assert checked_pose(fitting, "aist").source == source
+        pose_reader(trained, source, None, "aist")
+
+
+def settings():
+    content = {"kind": "coco17", "source": "markers", "fps": 20.0, "weights": None}
+    return PoseConfig(**content, file_fps=None, least_seen=0.5)
+
+
+@pytest.mark.parametrize("source", ["nonsense", "openpose", "array"])
+def test_a_reader_that_looks_at_no_video_is_told_in_a_sentence(source):
+    with pytest.raises(UserError, match=f"--pose {source}"):
+        pose_reader(settings(), source, None, "toy_dance")
+
+
+@pytest.mark.parametrize("source", ["movenet", "keypoint_rcnn"])
+def test_weights_of_the_wrong_kind_are_told_before_the_first_clip(source, tmp_path):
+    (tmp_path / "weights").write_text("something else")
+    with pytest.raises(UserError, match="weights"):
+        pose_reader(settings(), source, str(tmp_path / "weights"), "toy_dance")
+
+
+def test_markers_need_no_weights():
+    assert pose_reader(settings(), "markers", None, "toy_dance").config.source == "markers"

@@ -1,17 +1,20 @@
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import DamagedFile, UserError
 from pipeline.runtime.files import sha256_file
-from pipeline.storage.store import Store, write_store
+from pipeline.storage.seal import LENGTH, verify_seal
+from pipeline.storage.store import Store, rows_checksum, write_store
 
 
 def make(path, ids=("a", "b", "c"), kind="tokens"):
@@ -96,3 +99,70 @@ def test_a_foreign_provenance_or_an_unknown_row_or_field_is_refused(tmp_path):
     ):
         with pytest.raises(UserError):
             wrong()
+
+
+def flipped(path, bit):
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+def test_one_flipped_bit_anywhere_is_refused(tmp_path):
+    whole = make(tmp_path / "whole.h5").read_bytes()
+    for place in range(0, 8 * len(whole), 997):
+        path = tmp_path / "t.h5"
+        path.write_bytes(whole)
+        flipped(path, place)
+        with pytest.raises(DamagedFile, match="dvc checkout --force"):
+            Store(path, "tokens")
+
+
+def test_in_a_large_store_a_flipped_bit_is_found_where_it_is_read(tmp_path, monkeypatch):
+    ids = [f"clip {number}" for number in range(4000)]
+    path = tmp_path / "t.h5"
+    with write_store(path, "tokens", ids, {}) as store:
+        store.field("tokens", (40,), "uint16")
+        store.write("tokens", slice(None), np.full((4000, 40), 7))
+    monkeypatch.setattr("pipeline.storage.store.VERIFIED_BYTES", 0)
+    place = path.read_bytes().rindex(np.full(40, 7, "uint16").tobytes())
+    flipped(path, 8 * place)
+    store = Store(path, "tokens")
+    assert store["tokens"][0].tolist() == [7] * 40
+    with pytest.raises(DamagedFile, match="tokens"):
+        store["tokens"][:]
+    with pytest.raises(DamagedFile, match="seal"):
+        verify_seal(path)
+
+
+def test_the_description_of_a_large_store_is_held_to_its_digest(tmp_path, monkeypatch):
+    path = make(tmp_path / "t.h5")
+    monkeypatch.setattr("pipeline.storage.store.VERIFIED_BYTES", 0)
+    place = path.read_bytes().index(b'{"codec": "abc"}') + len('{"codec": "')
+    flipped(path, 8 * place)
+    with pytest.raises(DamagedFile):
+        Store(path, "tokens")
+
+
+def test_what_was_written_before_there_were_seals_is_still_read(tmp_path):
+    path = tmp_path / "old.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs.update(schema=1, kind="tokens", provenance="{}", complete=True)
+        file.attrs["rows"] = rows_checksum(["a"])
+        file.create_dataset("ids", data=np.array(["a"], dtype=object), dtype=h5py.string_dtype())
+        file.create_dataset("tokens", data=np.ones((1, 4), "uint16"))
+    assert Store(path, "tokens")["tokens"][0].tolist() == [1] * 4
+
+
+def test_a_store_that_lost_its_seal_is_refused(tmp_path):
+    path = make(tmp_path / "t.h5")
+    path.write_bytes(path.read_bytes()[:-LENGTH])
+    with pytest.raises(DamagedFile, match="seal is missing"):
+        Store(path, "tokens")
+
+
+def test_every_reader_of_stores_and_tensors_goes_through_the_guard():
+    """Nothing but `pipeline/storage` opens HDF5 or safetensors, so no reader can miss a digest."""
+    root = Path(__file__).resolve().parents[2]
+    for file in [*(root / "pipeline").rglob("*.py"), *(root / "stages").rglob("*.py")]:
+        if file.parent.name != "storage":
+            assert not re.search(r"h5py\.File|safe_open|load_file\(", file.read_text()), file

@@ -5,9 +5,16 @@ import types
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from pipeline.runtime.errors import UserError
-from pipeline.storage.tensors import read_about, read_state_dict, read_tensors, write_tensors
+from pipeline.runtime.errors import DamagedFile, UserError
+from pipeline.storage.tensors import (
+    has_digest,
+    read_about,
+    read_state_dict,
+    read_tensors,
+    write_tensors,
+)
 
 STATE = {
     "a": torch.arange(3.0),
@@ -114,3 +121,52 @@ def test_truncated_safetensors_are_told(tmp_path):
     (tmp_path / "x").write_bytes((tmp_path / "x").read_bytes()[:2000])
     with pytest.raises(UserError, match="damaged"):
         read_tensors(tmp_path / "x")
+
+
+def test_one_flipped_bit_of_ours_is_refused_or_changes_no_tensor(tmp_path):
+    state = {"a": torch.arange(50.0), "b": {"c": torch.ones(4, dtype=torch.bfloat16)}}
+    about = {"class": "Network", "steps": 80}
+    write_tensors(tmp_path / "whole", state, about)
+    whole = (tmp_path / "whole").read_bytes()
+    start = len(whole) - 50 * 4 - 4 * 2
+    refused = 0
+    for place in range(0, 8 * len(whole), 7):
+        data = bytearray(whole)
+        data[place // 8] ^= 1 << place % 8
+        (tmp_path / "x").write_bytes(data)
+        try:
+            content = read_tensors(tmp_path / "x")
+            assert place < 8 * start  # no bit of the numbers passes
+            assert torch.equal(content["a"], state["a"])
+            assert torch.equal(content["b"]["c"], state["b"]["c"])
+            assert read_about(tmp_path / "x") in (None, about | _misspelt(tmp_path / "x"))
+        except UserError:
+            refused += 1
+    assert refused > 0.8 * len(range(0, 8 * len(whole), 7))
+
+
+def _misspelt(path):
+    """What a bit in the digest's own name leaves behind: a digest under another name."""
+    about = read_about(path) or {}
+    return {key: value for key, value in about.items() if key not in ("class", "steps")}
+
+
+def test_the_sentence_names_the_file_and_the_command(tmp_path):
+    write_tensors(tmp_path / "model.safetensors", {"w": torch.ones(1000)}, {})
+    data = bytearray((tmp_path / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(data)
+    with pytest.raises(DamagedFile, match=r"model.safetensors.*dvc checkout --force"):
+        read_state_dict(tmp_path / "model.safetensors")
+
+
+def test_files_without_a_digest_are_still_read(tmp_path):
+    save_file({"w": torch.ones(3)}, tmp_path / "old", metadata={"cdcd": '{"class": "Network"}'})
+    save_file({"w": torch.ones(3)}, tmp_path / "foreign", metadata={"format": "pt"})
+    assert read_about(tmp_path / "old") == {"class": "Network"}
+    assert read_about(tmp_path / "foreign") is None
+    for name in ("old", "foreign"):
+        assert torch.equal(read_tensors(tmp_path / name)["w"], torch.ones(3))
+        assert not has_digest(tmp_path / name)
+    write_tensors(tmp_path / "new", {"w": torch.ones(3)}, {})
+    assert has_digest(tmp_path / "new")
