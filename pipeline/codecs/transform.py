@@ -6,7 +6,7 @@ Token k stands for the samples k * hop to (k + 1) * hop; T samples give ceil(T /
 """
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -183,7 +183,7 @@ class TransformCodec(nn.Module):
         write_tensors(path, state, about)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path) -> "TransformCodec":
         """A frozen codec in float32 from what `save` wrote; raises UserError for anything else."""
         path = Path(path)
         state, about = read_state_dict(path), read_about(path) or {}
