@@ -40,6 +40,7 @@ class VGGDistance(nn.Module):
 
         super().__init__()
         network = vgg16(weights=None).features
+        assert isinstance(network, nn.Sequential)
         state = read_state_dict(settings.vgg16)
         try:
             network.load_state_dict(

@@ -2,8 +2,9 @@
 on its training split.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -31,6 +32,7 @@ from pipeline.runtime.seeds import torch_generator
 from pipeline.storage.weights import weights_file
 
 READ_AT_ONCE = 64
+C = TypeVar("C", bound=torch.nn.Module)
 
 
 class AudioCodec(Section):
@@ -98,9 +100,9 @@ def make_audio_codec(
 ) -> tuple[AnySoundCodec, list[dict]]:
     """The codec on the CPU, frozen, and the history of its training (empty when there was none)."""
     if config.weights is None:
-        codec = _from_nothing(
-            config, lambda: new_sound_codec(config.architecture, config.sample_rate)
-        )
+        sizes = config.architecture
+        assert sizes is not None, "_check_recipe saw to it"
+        codec = _from_nothing(config, lambda: new_sound_codec(sizes, config.sample_rate))
     else:
         codec = load_sound_codec(weights_file(config.weights), config.level, config.sample_rate)
     if config.training is None:
@@ -123,13 +125,14 @@ def make_image_codec(
 ) -> tuple[VQGAN, list[dict]]:
     """The codec on the CPU, frozen, and the history of its training (empty when there was none)."""
     if config.weights is None:
-        codec, table = _from_nothing(config, lambda: VQGAN(config.architecture)), None
+        sizes = config.architecture
+        assert sizes is not None, "_check_recipe saw to it"
+        codec, table = _from_nothing(config, lambda: VQGAN(sizes)), None
     else:
-        codec = VQGAN.load(weights_file(config.weights), config.config)
+        yaml = None if config.config is None else Path(config.config)
+        codec = VQGAN.load(weights_file(config.weights), yaml)
         table, codec.used_codes = codec.used_codes, None
-    history = (
-        [] if config.training is None else _train_pictures(config, codec, pictures, rows, scratch)
-    )
+    history = _train_pictures(config, codec, pictures, rows, scratch)
     if config.used_codes == "computed":
         codec.to(device()).eval()
         codes = (codec.encode(batch) for batch in _in_order(pictures, rows))
@@ -150,7 +153,10 @@ def _in_order(pictures: Images, rows: list[int]) -> Iterator[Tensor]:
 def _train_pictures(
     config: ImageCodec, codec: VQGAN, pictures: Images, rows: list[int], scratch: Path
 ) -> list[dict]:
-    """Trains or fine-tunes `codec` in place and returns the history."""
+    """The history of training or fine-tuning `codec` in place (empty when it is used as it is)."""
+    if config.training is None:
+        return []
+    assert config.objective is not None, "_check_recipe saw to it"
 
     def crops(generator: np.random.Generator, size: int) -> Tensor:
         return pictures.read(
@@ -161,7 +167,7 @@ def _train_pictures(
     return train_codec(learner.to(device()), crops, config.training, scratch, config.seed)
 
 
-def _from_nothing(config: AudioCodec | ImageCodec, build) -> torch.nn.Module:
+def _from_nothing(config: AudioCodec | ImageCodec, build: Callable[[], C]) -> C:
     """A codec with weights drawn from the section's seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_generator(config.seed, "codec").initial_seed())

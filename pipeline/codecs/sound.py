@@ -36,8 +36,11 @@ AnyObjective = Annotated[
 
 def new_sound_codec(architecture: AnyArchitecture, sample_rate: int) -> AnySoundCodec:
     """An untrained codec of the architecture's kind; raises UserError for one of another rate."""
-    kind = TransformCodec if architecture.kind == "transform" else JukeboxVQVAE
-    return _at_rate(kind(architecture), sample_rate, "codec.architecture")
+    if isinstance(architecture, TransformArchitecture):
+        codec = TransformCodec(architecture)
+    else:
+        codec = JukeboxVQVAE(architecture)
+    return _at_rate(codec, sample_rate, "codec.architecture")
 
 
 def load_sound_codec(
@@ -68,11 +71,13 @@ def _at_rate(codec: AnySoundCodec, sample_rate: int, name: str) -> AnySoundCodec
 
 
 def sound_learner(
-    codec: AnySoundCodec, objective: AnyObjective, keep_codebook: bool
+    codec: AnySoundCodec, objective: AnyObjective | None, keep_codebook: bool
 ) -> JukeboxLearner | TransformLearner:
     """The codec with its losses; raises UserError for the objective of the other kind."""
+    match codec, objective:
+        case TransformCodec(), TransformObjective():
+            return TransformLearner(codec, objective, keep_codebook)
+        case JukeboxVQVAE(), JukeboxObjective():
+            return JukeboxLearner(codec, objective, keep_codebook)
     kind = "transform" if isinstance(codec, TransformCodec) else "jukebox"
-    if objective is None or objective.kind != kind:
-        raise UserError(f"A {kind} codec is trained by codec.objective of `kind: {kind}`.")
-    learner = TransformLearner if kind == "transform" else JukeboxLearner
-    return learner(codec, objective, keep_codebook)
+    raise UserError(f"A {kind} codec is trained by codec.objective of `kind: {kind}`.")

@@ -58,18 +58,32 @@ class Losses:
 
 
 @runtime_checkable
+class Coded(Protocol):
+    """A codec, as far as training asks: of `n_codes` different codes."""
+
+    @property
+    def n_codes(self) -> int:
+        """How many different codes it gives."""
+        ...
+
+
+@runtime_checkable
 class Learner(Protocol):
     """A module that holds a `codec`, everything learned or averaged with it in its state dict, and
     its objective. One loss and one optimiser serve all of it, an adversarial critic included.
     """
 
-    codec: nn.Module
+    @property
+    def codec(self) -> Coded:
+        """What is trained."""
+        ...
 
     def start(self, batches: Batches, batch_size: int, seed: int) -> None:
         """Prepares an untrained codec: called once, before the first step."""
 
     def __call__(self, batch: Tensor, step: int, generator: torch.Generator) -> Losses:
         """The losses of a batch."""
+        ...
 
 
 class CodecTask(nn.Module):

@@ -18,6 +18,8 @@ class Frames(nn.Module):
     stands; beyond the ends there is silence.
     """
 
+    window: Tensor
+
     def __init__(self, hop: int):
         super().__init__()
         self.hop, self.size, self.bins = hop, 4 * hop, 2 * hop + 1
@@ -40,7 +42,8 @@ class Frames(nn.Module):
 
 def _overlapped(pieces: Tensor) -> Tensor:
     """[B, (L + 3) * hop]: the sum of frames [B, L, 4, hop], each a hop after the last."""
-    return sum(F.pad(pieces[:, :, i], (0, 0, i, 3 - i)) for i in range(4)).flatten(1)
+    moved = (F.pad(pieces[:, :, i], (0, 0, i, 3 - i)) for i in range(4))
+    return sum(moved, start=torch.zeros((), device=pieces.device)).flatten(1)
 
 
 def features(spectrum: Tensor) -> Tensor:
@@ -65,9 +68,9 @@ class AlongTime(nn.Conv2d):
     def __init__(self, width: int, kernel: int):
         super().__init__(width, width, (1, kernel), padding=(0, kernel // 2), groups=width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         """[B, L, C] -> [B, L, C]."""
-        return super().forward(x.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
+        return super().forward(input.transpose(1, 2).unsqueeze(2)).squeeze(2).transpose(1, 2)
 
 
 class Block(nn.Module):

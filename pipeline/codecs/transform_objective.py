@@ -44,6 +44,9 @@ class TransformObjective(Section):
 class TransformLearner(nn.Module):
     """A codec together with its losses."""
 
+    bands: Tensor
+    variance: Tensor
+
     def __init__(
         self, codec: TransformCodec, settings: TransformObjective, keep_codebook: bool = False
     ):
@@ -86,9 +89,10 @@ class TransformLearner(nn.Module):
             target = waveform.float()
             order = torch.randperm(len(s.windows), generator=generator, device=generator.device)
             windows = [s.windows[index] for index in order[: s.windows_per_step].tolist()]
+            zero = torch.zeros((), device=waveform.device)
+            spectral = sum((spectral_distance(output, target, n) for n in windows), start=zero)
             terms = {
-                "spectral": sum(spectral_distance(output, target, n) for n in windows)
-                / len(windows),
+                "spectral": spectral / len(windows),
                 "l2": F.mse_loss(output, target) / self.variance,
                 "commitment": quantised.loss * codec.architecture.dimension,
             }
@@ -98,7 +102,7 @@ class TransformLearner(nn.Module):
                 pad = (0, -target.shape[1] % codec.hop)
                 true = codec.frames(F.pad(target, pad)).abs()
                 terms["frame"] = (log_magnitude - true.clamp_min(QUIETEST).log()).abs().mean()
-        total = sum(getattr(s, name) * term for name, term in terms.items())
+        total = sum((getattr(s, name) * term for name, term in terms.items()), start=zero)
         return Losses(total, terms, quantised.codes)
 
     def _mel_distance(self, output: Tensor, target: Tensor) -> Tensor:

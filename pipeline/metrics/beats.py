@@ -30,11 +30,7 @@ from pipeline.runtime.errors import UserError
 Protocol = Literal["d2m", "loris", "5hz"]
 SAMPLE_RATE, HOP = 22050, 512
 BIN_SECONDS = {"d2m": 1.0, "loris": 1.0, "5hz": 0.2}
-_PICKING = {
-    "d2m": {"pre_max": 1, "post_max": 1, "pre_avg": 1, "post_avg": 1},
-    "loris": {"pre_max": 3, "post_max": 3, "pre_avg": 3, "post_avg": 3},
-}
-PICKING = {"d2m": _PICKING["d2m"], "loris": _PICKING["loris"], "5hz": _PICKING["loris"]}
+PICKING_FRAMES = {"d2m": 1, "loris": 3, "5hz": 3}  # to either side, for the maximum and the mean
 
 
 @dataclass(frozen=True)
@@ -98,6 +94,7 @@ def onset_times(envelope: np.ndarray, protocol: Protocol) -> np.ndarray:
     """The onsets in an envelope, in seconds, picked as `protocol` says; none in silence."""
     if not len(envelope):
         return np.zeros(0)
+    frames = PICKING_FRAMES[protocol]
     return librosa.onset.onset_detect(
         onset_envelope=envelope,
         sr=SAMPLE_RATE,
@@ -105,7 +102,10 @@ def onset_times(envelope: np.ndarray, protocol: Protocol) -> np.ndarray:
         units="time",
         wait=1,
         delta=0.2,
-        **PICKING[protocol],
+        pre_max=frames,
+        post_max=frames,
+        pre_avg=frames,
+        post_avg=frames,
     )
 
 
@@ -126,11 +126,11 @@ def _pair_counts(
     reference, generated, sample_rate: int, protocol: Protocol
 ) -> tuple[int, int, int]:
     reference, generated = np.asarray(reference).reshape(-1), np.asarray(generated).reshape(-1)
-    times = [
+    true, made = (
         onset_times(onset_envelope(a, sample_rate), protocol)
         for a in (reference, generated[: len(reference)])
-    ]
-    return bin_counts(*times, len(reference) / sample_rate, protocol)
+    )
+    return bin_counts(true, made, len(reference) / sample_rate, protocol)
 
 
 def clip_scores(counts: np.ndarray, protocol: Protocol) -> dict[str, np.ndarray]:

@@ -98,9 +98,9 @@ def measure(
     for name in ("flatness", "loudness"):
         figures[name, "music"] = _each(rows, lambda _, heard, name=name: getattr(heard, name))
     if clips.truths is not None:
-        figures |= _against_scores(clips, rows)
+        figures |= _against_scores(clips.truths, rows)
     if clips.heard is not None:
-        _compare(figures, clips, rows, protocols)
+        figures |= _compared(clips.heard, clips.seconds, rows, protocols)
     if clips.genres is not None:
         right = [gallery.retrieve(embeddings(heard)) == np.asarray(clips.genres) for heard in rows]
         figures["genre_accuracy", gallery.name] = 100.0 * np.array(right)
@@ -125,12 +125,12 @@ def at_best_lag(clips: Clips, rows: list[list[Heard]]) -> tuple[float, Figures]:
     return lag, against_others(clips, moved)
 
 
-def _against_scores(clips: Clips, rows: list[list[Heard]]) -> Figures:
+def _against_scores(truths: list[Truth | None], rows: list[list[Heard]]) -> Figures:
     """The figures that need a score; NaN for the clips that have none."""
     found = [
         [
             agreement(truth, heard.transcript, heard.beats) if truth is not None else {}
-            for truth, heard in zip(clips.truths, row, strict=True)
+            for truth, heard in zip(truths, row, strict=True)
         ]
         for row in rows
     ]
@@ -141,17 +141,18 @@ def _against_scores(clips: Clips, rows: list[list[Heard]]) -> Figures:
     }
 
 
-def _compare(
-    figures: Figures, clips: Clips, rows: list[list[Heard]], protocols: Iterable[Protocol]
-) -> None:
-    """Adds the figures that need the true music."""
-    true = clips.heard
+def _compared(
+    true: list[Heard], seconds: float, rows: list[list[Heard]], protocols: Iterable[Protocol]
+) -> Figures:
+    """The figures that need the true music."""
+    figures: Figures = {}
     for protocol in protocols:
-        scores = [clip_scores(_counts(clips, heard, protocol), protocol) for heard in rows]
+        counts = [_counts(true, heard, seconds, protocol) for heard in rows]
+        scores = [clip_scores(one, protocol) for one in counts]
         for name in ("coverage", "hit", "precision"):
             figures[f"beats_{name}", protocol] = np.array([score[name] for score in scores])
-    for name in rows[0][0].likeness:
-        figures[name, "music"] = _each(rows, lambda _, heard, name=name: heard.likeness[name])
+    for name in _likeness(rows[0][0]):
+        figures[name, "music"] = _each(rows, lambda _, heard, name=name: _likeness(heard)[name])
     figures["onset_f", "70ms"] = _each(
         rows,
         lambda i, heard: timing.onset_f_measure(true[i].onsets["loris"], heard.onsets["loris"]),
@@ -162,14 +163,21 @@ def _compare(
     figures["tempo_difference", "bpm"] = _each(
         rows, lambda i, heard: timing.tempo_difference(true[i].tempo, heard.tempo)
     )
+    return figures
 
 
-def _counts(clips: Clips, heard: list[Heard], protocol: Protocol) -> np.ndarray:
-    pairs = zip(clips.heard, heard, strict=True)
+def _likeness(heard: Heard) -> dict[str, float]:
+    assert heard.likeness is not None, "clips with true music are heard against it"
+    return heard.likeness
+
+
+def _counts(
+    true: list[Heard], heard: list[Heard], seconds: float, protocol: Protocol
+) -> np.ndarray:
     return np.array(
         [
-            bin_counts(a.onsets[protocol], b.onsets[protocol], clips.seconds, protocol)
-            for a, b in pairs
+            bin_counts(a.onsets[protocol], b.onsets[protocol], seconds, protocol)
+            for a, b in zip(true, heard, strict=True)
         ]
     )
 

@@ -61,7 +61,7 @@ def evaluate_dance(data: DanceData, clips: Clips, settings: EvaluateDance) -> Ev
         results += summarise(row, figures, clips, weights)
         lines += by_clip(row, figures, clips)
         if clips.heard is not None:
-            results += distances(row, clips, heard, data.gallery)
+            results += distances(row, clips, clips.heard, heard, data.gallery)
         if row == "model" and len(set(clips.songs)) > 1:
             remarks["best_lag_s"], moved = at_best_lag(clips, heard)
             results += summarise("model_best_lag", moved, clips, weights)
@@ -72,11 +72,12 @@ def describe_clips(data: DanceData) -> Clips:
     """The measured clips: their songs, genres, accents of the dance and true music."""
     chosen = [data.manifest.clips[number] for number in data.numbers]
     motion = data.conditions["motion"][data.conditions.rows_of([clip.id for clip in chosen])]
-    genres = [clip.genre for clip in chosen]
+    genres = [clip.genre for clip in chosen if clip.genre]
+    labelled = len(genres) == len(chosen) and len(set(data.gallery.genres)) > 1
     return Clips(
         ids=[clip.id for clip in chosen],
         songs=[clip.song or clip.id for clip in chosen],
-        genres=genres if all(genres) and len(set(data.gallery.genres)) > 1 else None,
+        genres=genres if labelled else None,
         seconds=data.seconds,
         accents=[dance_accents(frames, data.conditions.provenance["fps"]) for frames in motion],
         heard=(
@@ -96,7 +97,7 @@ def _rows(
     """
     rows = data.samples.rows_of(clips.ids)
     seeds = range(data.samples["tokens"].shape[1])
-    if data.have_music:
+    if clips.heard is not None:
         own = data.tokens["tokens"][data.tokens.rows_of(clips.ids)]
         yield "ground_truth", [clips.heard], {}
         yield (
@@ -113,12 +114,12 @@ def _rows(
             _copying(data, drawn, settings),
         )
     yield from _knowing_nothing(data, settings, clips, len(seeds))
-    if data.have_music and len(set(clips.songs)) > 1:
+    if clips.heard is not None and len(set(clips.songs)) > 1:
         pairs = [
             controls.partners(clips.songs, numpy_generator(settings.seed, "pairs", seed))
             for seed in seeds
         ]
-        yield "shuffled_pairs", [_swapped(data, clips, pair) for pair in pairs], {}
+        yield "shuffled_pairs", [_swapped(data, clips.heard, pair) for pair in pairs], {}
     if nearest := nearest_training_clips(data, clips.ids):
         yield (
             "nearest_neighbour",
@@ -127,14 +128,14 @@ def _rows(
         )
 
 
-def _swapped(data: DanceData, clips: Clips, partners: np.ndarray) -> list[Heard]:
+def _swapped(data: DanceData, heard: list[Heard], partners: np.ndarray) -> list[Heard]:
     """The true music of each clip's partner, heard against the clip's own."""
 
     def true(position: int) -> Spectra:
         return data.true_spectra(data.numbers[position])
 
     return [
-        replace(clips.heard[other], likeness=likeness(true(own), true(other)))
+        replace(heard[other], likeness=likeness(true(own), true(other)))
         for own, other in enumerate(partners)
     ]
 

@@ -37,17 +37,19 @@ def summarise(row: str, figures: Figures, clips: Clips, weights: np.ndarray) -> 
     return results
 
 
-def distances(row: str, clips: Clips, rows: list[list[Heard]], gallery) -> list[Result]:
+def distances(
+    row: str, clips: Clips, true: list[Heard], rows: list[list[Heard]], gallery
+) -> list[Result]:
     """KAD and FAD of each seed's clips against the true music, on embeddings in units of the true
     music's deviations.
     """
     from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler().fit(embeddings(clips.heard))
-    true, *sets = [scaler.transform(embeddings(heard)) for heard in (clips.heard, *rows)]
+    scaler = StandardScaler().fit(embeddings(true))
+    reference, *sets = [np.asarray(scaler.transform(embeddings(one))) for one in (true, *rows)]
     shape = np.zeros((len(rows), len(clips.ids)))
     return [
-        _constant(row, name, gallery.name, [distance(true, one) for one in sets], shape, clips)
+        _constant(row, name, gallery.name, [distance(reference, one) for one in sets], shape, clips)
         for name, distance in (("kad", kernel_audio_distance), ("fad", frechet_audio_distance))
     ]
 

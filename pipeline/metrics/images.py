@@ -171,7 +171,9 @@ def evaluate_images(data: ImageData, settings: EvaluateImages) -> Evaluation:
                 )
             )
             if row == "model" and data.further is not None:
-                every = [torch.cat(pair) for pair in zip(features, further_features(data))]
+                every = [
+                    torch.cat(pair) for pair in zip(features, further_features(data, data.further))
+                ]
                 results.append(
                     distance_line(
                         row, f"{protocol}, all captions", reference, every, generator, draws=0
@@ -180,13 +182,13 @@ def evaluate_images(data: ImageData, settings: EvaluateImages) -> Evaluation:
     return Evaluation(results, lines, _remarks(data, wanted, references))
 
 
-def further_features(data: ImageData) -> Iterator[Tensor]:
+def further_features(data: ImageData, further: Store) -> Iterator[Tensor]:
     """The features [n, D] of the samples of further captions of the measured pictures, seed by
     seed: with those of the first captions, the set whose distance is published.
     """
     measured = {clip.id for clip in data.clips(data.numbers)}
-    rows = [row for row, name in enumerate(data.further.ids) if name.rsplit("#", 1)[0] in measured]
-    tokens = data.further["tokens"][rows]
+    rows = [row for row, name in enumerate(further.ids) if name.rsplit("#", 1)[0] in measured]
+    tokens = further["tokens"][rows]
     for seed in range(tokens.shape[1]):
         batches = progress(data.decoded(tokens[:, seed]), f"further captions, {seed + 1}")
         yield torch.cat([data.judge.features(batch) for batch in batches])

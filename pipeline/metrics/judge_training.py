@@ -4,7 +4,7 @@ model of them.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from pipeline.runtime.seeds import derived_seed, numpy_generator, torch_generato
 from pipeline.storage.manifest import Manifest
 from pipeline.training.engine import Outcome, Plan, fit
 from pipeline.training.optimiser import Descent
+
+N = TypeVar("N", bound=nn.Module)
 
 BATCH = 64
 NOISE = 0.05  # standard deviation; a judge must not take a codec's texture for content
@@ -63,14 +65,14 @@ def train_classifier(
             " classes."
         )
     network = _seeded(config, lambda: Classifier(config.image_size, config.width, len(numbers)))
-    labels = torch.tensor([numbers[manifest.clips[row].label] for row in rows])
+    labels = torch.tensor([numbers[manifest.clips[row].label or ""] for row in rows])
     images = load_pictures(manifest, rows, config.image_size)
     history = _fit(config, network, images, lambda chosen, _: labels[chosen], scratch)
     held_out = {}
     for split in ("val", "test"):
         if known := [row for row in manifest.of(split) if manifest.clips[row].label in numbers]:
             images = load_pictures(manifest, known, config.image_size) / 255
-            truth = torch.tensor([numbers[manifest.clips[row].label] for row in known])
+            truth = torch.tensor([numbers[manifest.clips[row].label or ""] for row in known])
             with torch.no_grad():
                 hits = top_k_hits(network(images), truth, 1)
             held_out[split] = {"top1_accuracy": 100 * float(hits.mean()), "pictures": len(known)}
@@ -143,7 +145,7 @@ def _training_rows(config: TrainedJudge, manifest: Manifest) -> list[int]:
     return [rows[number] for number in sorted(chosen)]
 
 
-def _seeded(config: TrainedJudge, build: Callable[[], nn.Module]) -> nn.Module:
+def _seeded(config: TrainedJudge, build: Callable[[], N]) -> N:
     """A network whose first weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(config.seed, "judge"))
@@ -158,7 +160,7 @@ Targets = Callable[
 class JudgeTask(nn.Module):
     """A judge whose forward pass is a training step."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Classifier | Matcher):
         super().__init__()
         self.network = network
 
@@ -169,7 +171,7 @@ class JudgeTask(nn.Module):
 
 def _fit(
     config: TrainedJudge,
-    network: nn.Module,
+    network: Classifier | Matcher,
     images: Tensor,
     targets: Targets,
     scratch: Path | None = None,

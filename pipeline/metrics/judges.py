@@ -193,7 +193,7 @@ def _imagenet_numbers(labels: set[str | None], table: Path) -> dict[str, int]:
             f"judge.resnet101 knows ImageNet's classes, of which {unknown[0]!r} is none; set it to"
             " null."
         )
-    return {label: known[label] for label in sorted(labels)}
+    return {label: known[label] for label in sorted(one for one in labels if one is not None)}
 
 
 def _load_published(facts: dict) -> Judge:

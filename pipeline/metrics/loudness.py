@@ -25,7 +25,7 @@ def loudness_lufs(audio: np.ndarray, sample_rate: int) -> float:
     if not len(audio):
         return float("nan")
     for b, a in k_weighting(sample_rate):
-        audio = lfilter(b, a, audio)
+        audio = np.asarray(lfilter(b, a, audio))
     power = _block_power(audio**2, sample_rate)
     level = _OFFSET + 10 * np.log10(np.maximum(power, 1e-30))
     heard = level > ABSOLUTE_GATE

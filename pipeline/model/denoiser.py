@@ -208,7 +208,7 @@ class Denoiser(nn.Module):
         self._initialise(config.init_std, config.zero_init)
 
     def _initialise(self, std: float | None, zero: bool) -> None:
-        std = 0.64 * self.codes.embedding_dim**-0.5 if std is None else std
+        std = float(0.64 * self.codes.embedding_dim**-0.5) if std is None else std
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=std)

@@ -116,8 +116,11 @@ def train_network(
     process = MaskAndReplace(network.n_codes, config.diffusion_steps)
     objective = Objective(process, config.loss, setting, config.contrast)
     task = DenoiserTask(network, objective, config.seed, fabric.global_rank, fabric.world_size)
+    assert config.steps is not None, "in_steps gave it"
 
-    def held_out_loss(averaged: Network) -> float:
+    def held_out_loss(averaged: nn.Module) -> float:
+        assert isinstance(averaged, Network)
+        assert validation is not None
         return validate(averaged, process, config, validation, fabric.device)
 
     plan = Plan(

@@ -40,12 +40,14 @@ def read_checkpoint(prefix: str | Path) -> dict[str, np.ndarray]:
 
 def _tensor(entry: bytes, numbers: bytes) -> np.ndarray:
     """The tensor that an entry (BundleEntryProto) describes."""
-    fields = dict(_message(entry))
+    fields = _integers(entry)
     if fields.get(3, 0) != 0:
         raise ValueError("several data files")
     dtype = np.dtype(DTYPES[fields.get(1, 0)])
     dimensions = [
-        dict(_message(dim)).get(1, 0) for n, dim in _message(fields.get(2, b"")) if n == 2
+        _integers(dimension).get(1, 0)
+        for shape in _messages(entry, 2)
+        for dimension in _messages(shape, 2)
     ]
     start, size = fields.get(4, 0), fields.get(5, 0)
     if start + size > len(numbers) or size != dtype.itemsize * int(np.prod(dimensions)):
@@ -83,6 +85,18 @@ def _block(table: bytes, offset: int, size: int) -> Iterator[tuple[bytes, bytes]
         place += fresh
         yield key, block[place : place + length]
         place += length
+
+
+def _integers(buffer: bytes) -> dict[int, int]:
+    """The integers of a protocol buffer by field number."""
+    return {field: value for field, value in _message(buffer) if isinstance(value, int)}
+
+
+def _messages(buffer: bytes, field: int) -> list[bytes]:
+    """The messages in a field of a protocol buffer."""
+    return [
+        value for number, value in _message(buffer) if number == field and isinstance(value, bytes)
+    ]
 
 
 def _message(buffer: bytes) -> Iterator[tuple[int, int | bytes]]:

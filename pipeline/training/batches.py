@@ -72,7 +72,7 @@ class TrainingBatches:
         self.kinds, self.batch_size, self.seed = kinds, batch_size, seed
         self.rank, self.world = rank, world
         self.token_rows, self.condition_rows = tokens.rows_of(rows), conditions.rows_of(rows)
-        self.negative_rows = negatives.rows_of(rows) if kinds else None
+        self.negative_rows = negatives.rows_of(rows) if negatives is not None and kinds else None
 
     def at(self, step: int) -> Batch:
         """This process's part of the batch of a step."""
@@ -90,6 +90,8 @@ class TrainingBatches:
         """[B, N, L] tokens: stored codes or orders (intra), or the rows that are pointed to
         (inter).
         """
+        assert self.negatives is not None
+        assert self.negative_rows is not None
         stored = self.negatives[kind][self.negative_rows[positions]].astype(np.int64)
         if kind == "inter":
             return torch.from_numpy(

@@ -99,8 +99,10 @@ def read_checkpoint(path: Path) -> Checkpoint:
         content = read_tensors(path)
         if _digest(content, about["facts"]) != about["sha256"]:
             raise Damaged("its content does not match its digest")
-        tree = json.loads(bytes(content[TREE].numpy()))
-        return Checkpoint(_decoded(tree, content), about["facts"])
+        state = _decoded(json.loads(bytes(content[TREE].numpy())), content)
+        if not isinstance(state, dict):
+            raise Damaged("no checkpoint of this program")
+        return Checkpoint(state, about["facts"])
     except (SafetensorError, UserError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise Damaged("cut short or changed") from error
 

@@ -125,7 +125,7 @@ def fit(
                 if stops:
                     _stop(run, wish)
     task.eval()
-    if run.average is not None:
+    if hooks.averaged is not None and run.average is not None:
         hooks.averaged.load_state_dict(run.average.module.state_dict())
     return history.rows
 
@@ -140,6 +140,7 @@ class _Run:
         self.schedule = LRSchedule(plan.descent, self.optimiser, plan.steps)
         self.average = None
         if hooks.averaged is not None:
+            assert plan.average is not None, "the plan says how `averaged` is averaged"
             rule = get_ema_multi_avg_fn(plan.average.decay)
             self.average = AveragedModel(hooks.averaged, multi_avg_fn=rule)
         self.parallel = fabric.strategy.setup_module(task)
@@ -158,14 +159,19 @@ class _Run:
             means["gradient"] = norm
         self.optimiser.step()
         self.step += 1
-        if self.average is not None and self.step % self.plan.average.every == 0:
-            self.average.update_parameters(self.hooks.averaged)
+        if self.average is not None:
+            assert self.plan.average is not None
+            assert self.hooks.averaged is not None
+            if self.step % self.plan.average.every == 0:
+                self.average.update_parameters(self.hooks.averaged)
         self.schedule.advance(lambda: float(self.mean(outcome.total.detach())))
         self.tally.add(means, outcome.latest, outcome.counts)
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean over all processes."""
-        return self.fabric.all_reduce(value, reduce_op="mean")
+        mean = self.fabric.all_reduce(value, reduce_op="mean")
+        assert isinstance(mean, Tensor)
+        return mean
 
     def row(self, rhythm: RunSettings) -> dict:
         """The steps since the last row, and a fresh start for the next."""
@@ -223,7 +229,7 @@ def _begin(run: _Run, checkpoints: Checkpoints | None) -> list[dict]:
     """The rows so far: of the checkpoint that is gone on from, or none."""
     run.fabric.barrier()
     found = None if checkpoints is None else checkpoints.load()
-    if found is not None and found.facts["settings"] != run.facts()["settings"]:
+    if checkpoints and found and found.facts["settings"] != run.facts()["settings"]:
         raise UserError(
             f"{checkpoints.newest} belongs to a training with other settings; delete it or give"
             " this training its own folder."

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch.distributed as dist
 
@@ -21,7 +21,7 @@ def alone(bf16: bool = False) -> "Fabric":
     """One process on `device()`; `bf16` counts on a GPU only."""
     _import_fabric()
     from lightning_fabric import Fabric
-    from lightning_fabric.strategies import SingleDeviceStrategy
+    from lightning_fabric.strategies.single_device import SingleDeviceStrategy
 
     return Fabric(
         accelerator=_accelerator(),
@@ -41,7 +41,7 @@ def processes(bf16: bool = False) -> Iterator["Fabric"]:
         return
     _import_fabric()
     from lightning_fabric import Fabric
-    from lightning_fabric.strategies import DDPStrategy
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
     fabric = Fabric(
         accelerator=_accelerator(),
@@ -65,7 +65,7 @@ def _import_fabric() -> None:
     """
     hidden = "torchmetrics" not in sys.modules
     if hidden:
-        sys.modules["torchmetrics"] = None
+        sys.modules["torchmetrics"] = None  # pyright: ignore[reportArgumentType]
     try:
         importlib.import_module("lightning_fabric")
     finally:
@@ -88,5 +88,5 @@ def _accelerator() -> str:
     return "cuda" if device().type == "cuda" else "cpu"
 
 
-def _precision(bf16: bool) -> str:
+def _precision(bf16: bool) -> Literal["bf16-mixed", "32-true"]:
     return "bf16-mixed" if bf16 and device().type == "cuda" else "32-true"
