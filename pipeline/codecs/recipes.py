@@ -13,12 +13,11 @@ from torch import Tensor
 
 from pipeline.codecs.sound import (
     AnyArchitecture,
-    AnyObjective,
     AnySoundCodec,
     load_sound_codec,
     new_sound_codec,
-    sound_learner,
 )
+from pipeline.codecs.sound_learner import AnyObjective, sound_learner
 from pipeline.codecs.training import CodecTraining, train_codec
 from pipeline.codecs.used_codes import UsedCodes
 from pipeline.codecs.vqgan import VQGAN, VQGANArchitecture

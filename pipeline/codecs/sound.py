@@ -8,16 +8,17 @@ from typing import Annotated
 from pydantic import Discriminator, Tag
 
 from pipeline.codecs.jukebox import JukeboxArchitecture, JukeboxVQVAE
-from pipeline.codecs.jukebox_objective import JukeboxLearner, JukeboxObjective
 from pipeline.codecs.transform import TransformArchitecture, TransformCodec
-from pipeline.codecs.transform_objective import TransformLearner, TransformObjective
 from pipeline.runtime.errors import UserError
 from pipeline.storage.tensors import read_about
 
 AnySoundCodec = JukeboxVQVAE | TransformCodec
 
 
-def _kind(section: object) -> object:
+def kind_of(section: object) -> object:
+    """Which codec a section describes, as read from a file or built; Jukebox's where it does not
+    say.
+    """
     if isinstance(section, dict):
         return section.get("kind", "jukebox")
     return getattr(section, "kind", None)
@@ -26,11 +27,7 @@ def _kind(section: object) -> object:
 AnyArchitecture = Annotated[
     Annotated[JukeboxArchitecture, Tag("jukebox")]
     | Annotated[TransformArchitecture, Tag("transform")],
-    Discriminator(_kind),
-]
-AnyObjective = Annotated[
-    Annotated[JukeboxObjective, Tag("jukebox")] | Annotated[TransformObjective, Tag("transform")],
-    Discriminator(_kind),
+    Discriminator(kind_of),
 ]
 
 
@@ -68,16 +65,3 @@ def _at_rate(codec: AnySoundCodec, sample_rate: int, name: str) -> AnySoundCodec
         )
     codec.sample_rate = sample_rate
     return codec
-
-
-def sound_learner(
-    codec: AnySoundCodec, objective: AnyObjective | None, keep_codebook: bool
-) -> JukeboxLearner | TransformLearner:
-    """The codec with its losses; raises UserError for the objective of the other kind."""
-    match codec, objective:
-        case TransformCodec(), TransformObjective():
-            return TransformLearner(codec, objective, keep_codebook)
-        case JukeboxVQVAE(), JukeboxObjective():
-            return JukeboxLearner(codec, objective, keep_codebook)
-    kind = "transform" if isinstance(codec, TransformCodec) else "jukebox"
-    raise UserError(f"A {kind} codec is trained by codec.objective of `kind: {kind}`.")

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from pipeline.codecs.recipes import AudioCodec
-from pipeline.codecs.sound import load_sound_codec, new_sound_codec, sound_learner
+from pipeline.codecs.sound import load_sound_codec, new_sound_codec
+from pipeline.codecs.sound_learner import sound_learner
 from pipeline.codecs.training import CodecTraining, train_codec
 from pipeline.codecs.transform import TransformCodec
 from pipeline.codecs.transform_layers import Frames
