@@ -13,7 +13,7 @@ from pipeline.diffusion.contrast import Term
 from pipeline.diffusion.losses import HeadTerms, Targets, head_terms
 from pipeline.diffusion.process import MaskAndReplace
 
-C = TypeVar("C", bound="Condition")
+Same = TypeVar("Same")
 
 
 @runtime_checkable
@@ -22,17 +22,20 @@ class Condition(Protocol):
 
     def __len__(self) -> int: ...
 
-    def repeat(self: C, n: int) -> C:
+    def repeat(self: Same, n: int) -> Same:
         """Each row n times, the copies side by side."""
         ...
 
-    def rows(self: C, index: Tensor) -> C:
+    def rows(self: Same, index: Tensor) -> Same:
         """The rows of the given numbers [n]."""
         ...
 
-    def null(self: C, mask: Tensor) -> C:
+    def null(self: Same, mask: Tensor) -> Same:
         """The rows where mask [B] is true replaced by the learned null."""
         ...
+
+
+C = TypeVar("C", bound=Condition)
 
 
 @runtime_checkable
