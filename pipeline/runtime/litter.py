@@ -99,7 +99,9 @@ def _is_dead(path: Path) -> bool:
     """Whether the process that a temporary file is named by is gone."""
     import psutil
 
-    pid = int(_TEMPORARY.match(path.name)[1])
+    named = _TEMPORARY.match(path.name)
+    assert named is not None
+    pid = int(named[1])
     try:
         started = psutil.Process(pid).create_time()
     except (psutil.NoSuchProcess, OverflowError, ValueError):

@@ -88,7 +88,7 @@ def shards(
         if arrays is None:
             made = make(item)
             with atomic(path) as temporary, open(temporary, "wb") as handle:
-                np.savez(handle, **made)
+                np.savez(handle, allow_pickle=False, **made)
             arrays = {name: np.asarray(value) for name, value in made.items()}
         yield arrays
 

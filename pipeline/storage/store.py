@@ -109,7 +109,7 @@ class Store:
             about = {name: file.attrs.get(name) for name in _ATTRIBUTES}
             self.provenance: dict = json.loads(about["provenance"] or "{}")
             self.ids: list[str] = (
-                [text.decode() for text in file["ids"][:]] if "ids" in file else []
+                [text.decode() for text in _dataset(file, "ids")[:]] if "ids" in file else []
             )
             described = about["schema"] != SCHEMA or about["description"] == _description(file)
         except (*_UNREADABLE, RecursionError):
@@ -161,7 +161,7 @@ class Store:
     @property
     def fields(self) -> list[str]:
         """The names of the fields, ids aside."""
-        return sorted(name for name in self._file if name != "ids")
+        return sorted(str(name) for name in self._file if name != "ids")
 
     def __getitem__(self, name: str) -> "Field":
         if name not in self._file:

@@ -64,8 +64,9 @@ def test_genres_and_tempi_follow_aist():
 
 
 def default_config() -> ToyDance:
-    settings = YAML(typ="safe").load(Path(__file__).parents[2] / "params.yaml")
-    return ToyDance(**settings["toy_dance"]["download"])
+    settings = YAML(typ="safe").load(Path(__file__).parents[2] / "params" / "toy_dance.yaml")
+    media = {key: settings["media"][key] for key in ("clip_seconds", "fps")}
+    return ToyDance(**settings["download"], **media)
 
 
 def test_splits_share_no_song_and_hold_out_no_tempo():
