@@ -102,7 +102,8 @@ def _digest(flat: dict[str, Tensor], about: dict) -> str:
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for name, tensor in sorted(flat.items()):
         digest.update(f"\0{name}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+        content = tensor.reshape(-1).view(torch.uint8).numpy()
+        digest.update(content)  # pyright: ignore[reportArgumentType]  # numpy has the protocol
     return digest.hexdigest()
 
 

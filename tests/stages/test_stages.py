@@ -91,8 +91,7 @@ def house(tmp_path_factory):
     """A folder in which every stage of the three embedded data sets has run once."""
     folder = tmp_path_factory.mktemp("house")
     write_params(folder, small_params(contrast="step_intra"))
-    (folder / "home").mkdir()
-    (folder / "home/run.yaml").write_text("{checkpoint_every: 1, log_every: 1, validate_every: 2}")
+    write_run(folder / "home", **OFTEN)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("CDCD_HOME", str(folder / "home"))
