@@ -4,7 +4,7 @@ on its training split.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ from pipeline.codecs.training import CodecTraining, train_codec
 from pipeline.codecs.used_codes import UsedCodes
 from pipeline.codecs.vqgan import VQGAN, VQGANArchitecture
 from pipeline.codecs.vqgan_objective import VQGANLearner, VQGANObjective
-from pipeline.media.content import AudioClips, Images
+from pipeline.media.content import AudioClips
 from pipeline.runtime.device import device
 from pipeline.runtime.files import atomic
 from pipeline.runtime.params import Section
@@ -94,6 +94,15 @@ def _check_recipe(codec: AudioCodec | ImageCodec) -> None:
         raise ValueError("training needs an objective")
 
 
+@runtime_checkable
+class Pictures(Protocol):
+    """Pictures of a data set, by row: `pipeline.media.content.Images`."""
+
+    def read(self, rows: list[int], generator: np.random.Generator | None = None) -> Tensor:
+        """[B, 3, H, W] in [0, 1]: centre crops, or random ones with a generator."""
+        ...
+
+
 def make_audio_codec(
     config: AudioCodec, sound: AudioClips, rows: list[int], scratch: Path
 ) -> tuple[AnySoundCodec, list[dict]]:
@@ -120,7 +129,7 @@ def make_audio_codec(
 
 
 def make_image_codec(
-    config: ImageCodec, pictures: Images, rows: list[int], scratch: Path
+    config: ImageCodec, pictures: Pictures, rows: list[int], scratch: Path
 ) -> tuple[VQGAN, list[dict]]:
     """The codec on the CPU, frozen, and the history of its training (empty when there was none)."""
     if config.weights is None:
@@ -142,7 +151,7 @@ def make_image_codec(
     return codec.cpu().eval().requires_grad_(False), history
 
 
-def _in_order(pictures: Images, rows: list[int]) -> Iterator[Tensor]:
+def _in_order(pictures: Pictures, rows: list[int]) -> Iterator[Tensor]:
     """All the pictures, a few at once."""
     starts = range(0, len(rows), READ_AT_ONCE)
     for start in progress(starts, "finding the used codes"):
@@ -150,7 +159,7 @@ def _in_order(pictures: Images, rows: list[int]) -> Iterator[Tensor]:
 
 
 def _train_pictures(
-    config: ImageCodec, codec: VQGAN, pictures: Images, rows: list[int], scratch: Path
+    config: ImageCodec, codec: VQGAN, pictures: Pictures, rows: list[int], scratch: Path
 ) -> list[dict]:
     """The history of training or fine-tuning `codec` in place (empty when it is used as it is)."""
     if config.training is None:

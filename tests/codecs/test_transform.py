@@ -34,9 +34,7 @@ SETTINGS = CodecTraining(
     final_learning_rate=1e-3,
     warmup_steps=2,
     betas=(0.8, 0.95),
-    amp=False,
-    log_every=20,
-    checkpoint_every=100,
+    bf16=False,
 )
 
 
@@ -231,7 +229,7 @@ def test_a_crop_shorter_than_a_window_is_refused():
 
 def test_the_kind_is_jukebox_unless_said():
     section = {
-        "weights": None,
+        "weights": "vqvae.pth.tar",
         "level": 0,
         "architecture": LEVELS.model_dump(exclude={"kind"}),
         "sample_rate": 8000,
