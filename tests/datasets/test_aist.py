@@ -234,7 +234,7 @@ def test_the_authors_ready_features(features, tmp_path):
     np.save(features / clip.visual_file, np.array([{"not": "numbers"}]), allow_pickle=True)
     findings = "\n".join(aist.check(config))
     assert "holds 13140 values" in findings
-    assert "seg1.npy cannot be read (Object arrays cannot be loaded" in findings
+    assert "seg1.npy is not a .npy file of numbers (Object arrays cannot be loaded" in findings
 
 
 def test_official_addresses_are_asked_only_once_the_terms_are_accepted(

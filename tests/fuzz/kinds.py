@@ -15,7 +15,6 @@ import numpy as np
 import soundfile
 import torch
 from PIL import Image
-from ruamel.yaml import YAML
 
 from pipeline.datasets import captions
 from pipeline.datasets.caption_table import read_caption_table
@@ -59,30 +58,19 @@ class Kind:
 
 
 def _settings(path: Path) -> None:
-    separate = ROOT / "params" / "digits.yaml"
-    if separate.exists():
-        shutil.copy(separate, path)
-        return
-    yaml = YAML(typ="safe")
-    content = yaml.load(ROOT / "params.yaml")
-    kept = {key: content[key] for key in ("contrast", "digits")} | {"datasets": ["digits"]}
-    with open(path, "w") as handle:
-        yaml.dump(kept, handle)
+    shutil.copy(ROOT / "params" / "digits.yaml", path)
 
 
 def _read_settings(path: Path) -> object:
     from stages.config import read_dataset
 
     before = Path.cwd()
-    if (ROOT / "params" / "digits.yaml").exists():
-        (path.parent / "params").mkdir(exist_ok=True)
-        shutil.copy(ROOT / "params.yaml", path.parent / "params.yaml")
-        shutil.copy(path, path.parent / "params" / "digits.yaml")
-    else:
-        shutil.copy(path, path.parent / "params.yaml")
+    (path.parent / "params").mkdir(exist_ok=True)
+    (path.parent / "params.yaml").write_text("{datasets: [digits], contrast: preset}")
+    shutil.copy(path, path.parent / "params" / "digits.yaml")
     os.chdir(path.parent)
     try:
-        return read_dataset("digits").model_dump_json()
+        return read_dataset("digits").model_dump()
     finally:
         os.chdir(before)
 

@@ -22,7 +22,7 @@ from tests.stages.test_stages import ROOT, STAGES, read, run, write_params
 SMALL = {  # sizes and counts, nothing else
     "extract.visual": {"size": 32, "window": 16},
     "extract.visual.training": {"steps": 2, "batch_size": 2},
-    "codec.architecture": {"width": [16], "dimension": 16, "n_codes": 32},
+    "codec.architecture": {"width": 16, "blocks": [1, 1], "dimension": 16, "n_codes": 32},
     "codec.training": {"steps": 3, "batch_size": 4},
     "negatives": {"n_intra": 2, "n_inter": 2},
     "judge": {"steps": 2, "batch_size": 4, "width": 8, "pictures": 50},
