@@ -14,7 +14,7 @@ setup: $(VENV)/ready  ## Make (or reuse) the virtual environment
 # Reused as long as neither the list of packages nor their pins change.
 $(VENV)/ready: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "setuptools<81" wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "setuptools>=77,<81" wheel
 	$(BIN)/python -m pip install --disable-pip-version-check --no-build-isolation -c constraints.txt -e '.[dev]'
 	@$(BIN)/python -m stages weights get blazepose || echo "cdcd generate needs it for your own clips; all else works."
 	@touch $@
