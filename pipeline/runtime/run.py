@@ -39,8 +39,6 @@ class RunSettings(BaseModel):
     """Clips or pictures that are encoded at once."""
     sample_batch: int = Field(default=64, ge=1)
     """Samples that are drawn at once; each has its own noise, so this changes rounding at most."""
-    launch: str | None = None
-    """What stands before the command that trains, such as `torchrun --nproc_per_node 4`."""
 
 
 def run_file() -> Path:
