@@ -91,16 +91,16 @@ READERS: dict[str, Reader] = {
         {
             "nose": Group(0.010, 0.028, 0.0, 0.0),
             "eyes, ears": Group(0.034, 0.024, 0.02, 0.1),
-            "shoulders": Group(0.012, 0.031, 0.12, 0.085, 0.002),
-            "elbows": Group(0.033, 0.046, 0.11, 0.19, 0.04),
-            "wrists": Group(0.033, 0.041, 0.12, 0.35, 0.038),
+            "shoulders": Group(0.012, 0.031, 0.18, 0.09, 0.002),
+            "elbows": Group(0.032, 0.046, 0.13, 0.2, 0.044),
+            "wrists": Group(0.03, 0.046, 0.11, 0.38, 0.055),
             "hips": Group(0.020, 0.038, 0.01, 0.1, 0.005),
-            "knees": Group(0.022, 0.042, 0.1, 0.085, 0.025),
-            "ankles": Group(0.036, 0.027, 0.06, 0.25, 0.06),
+            "knees": Group(0.022, 0.041, 0.16, 0.09, 0.025),
+            "ankles": Group(0.033, 0.031, 0.03, 0.25, 0.058),
         },
         slow=0.92,
         lasts_s=0.075,
-        astray_s=0.065,
+        astray_s=0.055,
         swapped_s=0.04,
         faint=0.011,
         faint_s=0.06,
@@ -111,16 +111,16 @@ READERS: dict[str, Reader] = {
         {
             "nose": Group(0.002, 0.028, 0.0, 0.0),
             "eyes, ears": Group(0.015, 0.027, 0.04, 0.08),
-            "shoulders": Group(0.042, 0.039, 0.02, 0.12, 0.006),
-            "elbows": Group(0.048, 0.034, 0.1, 0.27, 0.043),
-            "wrists": Group(0.052, 0.026, 0.09, 0.5, 0.06),
-            "hips": Group(0.047, 0.046, 0.0, 0.0, 0.004),
-            "knees": Group(0.030, 0.045, 0.01, 0.15, 0.012),
-            "ankles": Group(0.02, 0.029, 0.06, 0.3, 0.047),
+            "shoulders": Group(0.035, 0.037, 0.02, 0.12, 0.005),
+            "elbows": Group(0.036, 0.044, 0.1, 0.29, 0.05),
+            "wrists": Group(0.032, 0.045, 0.09, 0.55, 0.09),
+            "hips": Group(0.051, 0.042, 0.0, 0.0, 0.004),
+            "knees": Group(0.03, 0.045, 0.01, 0.12, 0.016),
+            "ankles": Group(0.016, 0.031, 0.05, 0.33, 0.047),
         },
-        slow=0.54,
+        slow=0.5,
         lasts_s=0.1,
-        astray_s=0.055,
+        astray_s=0.045,
         swapped_s=0.03,
         faint=0.011,
         faint_s=0.025,
@@ -128,7 +128,7 @@ READERS: dict[str, Reader] = {
         score_spread=0.1,
     ),
 }
-NEAR = 0.2  # torsos; left and right are exchanged rather when they are close to each other
+NEAR = 0.1  # torsos; left and right are exchanged rather when they are close to each other
 LOST, LOST_S = 0.002, 0.15
 """Share of the time without a dancer, and how long it lasts. Neither reader lost him in the clip
 that was measured; in front of a phone it happens.
@@ -200,7 +200,7 @@ def _changing(shape: tuple[int, ...], reader: Reader, rng: np.random.Generator) 
 def _nearness(pair: np.ndarray) -> np.ndarray:
     """For each frame of a pair of joints [T, 2, 2] how likely they are exchanged, 1 on average."""
     likely = np.exp(-np.linalg.norm(pair[:, 0] - pair[:, 1], axis=-1) / NEAR)
-    return np.minimum(likely / likely.mean(), 8.0)
+    return np.minimum(likely / likely.mean(), 12.0)
 
 
 def _stretches(
