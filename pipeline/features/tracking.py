@@ -164,7 +164,9 @@ def misread(
             astray[:, number] = away > 0
         if group.swapped:
             chance = level * group.swapped * _nearness(points[:, numbers, :2] / torso)
-            grid = chance[np.round(np.arange(length) * fps / RATE).astype(int).clip(0, n_frames - 1)]
+            grid = chance[
+                np.round(np.arange(length) * fps / RATE).astype(int).clip(0, n_frames - 1)
+            ]
             swapped = _stretches(length, grid, reader.swapped_s, rng)[at] > 0
             joints[np.ix_(swapped, numbers)] = joints[np.ix_(swapped, numbers[::-1])]
             astray[at[swapped][:, None], numbers] = True

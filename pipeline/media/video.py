@@ -124,8 +124,8 @@ def timed_frames(
     duration_s: float | None = None,
     short_side: int | None = None,
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """Yields (seconds since start_s, RGB frame [H, W, 3] uint8) of the pictures as they were filmed,
-    from the last one at or before the start to the first at or after the end; of more than
+    """Yields (seconds since start_s, RGB frame [H, W, 3] uint8) of the pictures as they were
+    filmed, from the last one at or before the start to the first at or after the end; of more than
     `most_fps` a second every second one, or third, and so on.
 
     The pictures are as `read_frames` gives them. Raises UserError when the file cannot be decoded
@@ -152,9 +152,7 @@ def timed_frames(
         yield last[0] - start_s, _upright(last[1], aspect, short_side)
         until_s = last[0] + 1 / float(rate or most_fps)
         if duration_s is not None and end_s > until_s + _HELD_S:
-            raise UserError(
-                f"{path} ends at {until_s:.2f} s, before the wanted {end_s:.2f} s."
-            )
+            raise UserError(f"{path} ends at {until_s:.2f} s, before the wanted {end_s:.2f} s.")
 
 
 def _timed(

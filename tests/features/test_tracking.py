@@ -19,7 +19,9 @@ TORSO = 0.25
 def body(n_frames: int) -> np.ndarray:
     """A dancer [T, 17, 3] who stands still, arms and legs apart, all of him seen."""
     points = np.zeros((n_frames, 17, 3))
-    points[..., 0] = 0.5 + np.array([0, 1, -1, 1, -1, 4, -4, 7, -7, 9, -9, 3, -3, 4, -4, 5, -5]) / 50
+    points[..., 0] = (
+        0.5 + np.array([0, 1, -1, 1, -1, 4, -4, 7, -7, 9, -9, 3, -3, 4, -4, 5, -5]) / 50
+    )
     points[..., 1] = np.array([20, 19, 19, 20, 20, 30, 30, 40, 40, 50, 50, 55, 55, 70, 70, 90, 90])
     points[..., 1] /= 100
     points[..., 2] = 1

@@ -62,7 +62,7 @@ def set_up(times: np.ndarray, size: int, variety: float, rng: np.random.Generato
     time = (times - times.mean())[:, None]
     swings, phases = rng.uniform(0.3, 1.5, (4, 2)), rng.uniform(0, 2 * np.pi, (4, 2))
     shake = np.sin(2 * np.pi * time[..., None] * swings.T + phases.T).mean(-1)
-    shake *= 0.008 * variety * rng.random()
+    shake *= 0.006 * variety * rng.random()
     pan = time * rng.normal(0, (0.03, 0.01)) * variety * moving
     zoom = 1 + time[:, 0] * rng.normal(0, 0.06) * variety * moving
     orbit = time[:, 0] * rng.normal(0, 0.15) * variety * moving

@@ -23,9 +23,9 @@ from pipeline.datasets.toy_dance.songs import GENRES, Song
 from pipeline.datasets.toy_dance.styles import CONTROLS, POSES, STYLES, Style
 
 REBOUND = 0.04  # of a step, by which a limb swings back and forth after its arrival
-PREPARATION = 0.35
+PREPARATION = 0.45
 """Share of a step that is gone slowly from one key to the next; the rest comes with the attack."""
-ANSWER = 0.6  # of a pose's size, with which a hit between the beats is answered
+ANSWER = 0.45  # of a pose's size, with which a hit between the beats is answered
 MARGIN_S = 1.0  # before and after what is seen
 FEET = ("l_foot_x", "l_foot_y", "r_foot_x", "r_foot_y")
 

@@ -85,7 +85,9 @@ def prepare(config: ToyDance, raw: Path) -> list[tuple[str, str]]:
         for take in missing:
             songs.setdefault(take.song, []).append(take)
         with ThreadPoolExecutor(WORKERS) as pool:
-            work = [pool.submit(_film_song, config, danced, unfinished) for danced in songs.values()]
+            work = [
+                pool.submit(_film_song, config, danced, unfinished) for danced in songs.values()
+            ]
             for done in progress(
                 as_completed(work), "filming dancers, song by song", total=len(work)
             ):

@@ -36,15 +36,15 @@ class Moves:
 
 MOVES = {
     "BR": Moves(hold=0.05, steps=0.45, flow=0.0, turn=0.05),
-    "PO": Moves(hold=0.25, steps=0.0, flow=0.05, turn=0.0),
-    "LO": Moves(hold=0.25, steps=0.05, flow=0.0, turn=0.05),
+    "PO": Moves(hold=0.15, steps=0.0, flow=0.05, turn=0.0),
+    "LO": Moves(hold=0.15, steps=0.05, flow=0.0, turn=0.05),
     "MH": Moves(hold=0.05, steps=0.15, flow=0.15, turn=0.0),
-    "LH": Moves(hold=0.1, steps=0.05, flow=0.3, turn=0.05),
+    "LH": Moves(hold=0.05, steps=0.05, flow=0.3, turn=0.05),
     "HO": Moves(hold=0.0, steps=0.4, flow=0.1, turn=0.05),
-    "WA": Moves(hold=0.1, steps=0.05, flow=0.3, turn=0.05),
-    "KR": Moves(hold=0.15, steps=0.15, flow=0.0, turn=0.05),
+    "WA": Moves(hold=0.05, steps=0.05, flow=0.3, turn=0.05),
+    "KR": Moves(hold=0.08, steps=0.15, flow=0.0, turn=0.05),
     "JS": Moves(hold=0.05, steps=0.25, flow=0.1, turn=0.15),
-    "JB": Moves(hold=0.1, steps=0.0, flow=0.35, turn=0.2),
+    "JB": Moves(hold=0.05, steps=0.0, flow=0.3, turn=0.15),
 }
 
 

@@ -47,9 +47,9 @@ class DanceEncoder(nn.Module):
 
     Reads `motion` [B, T, numbers], `visual` [B, T', visual_numbers] and, with genre_input, `genre`
     [B]; any T and T'. A model trained with `dropout` of one of the two does without it as well;
-    without motion the condition is as long as that of a training clip. Each frame carries the clip's mean motion, which tells the style sooner than
-    attention finds it, and the position of the content token it falls on: `tokens_per_frame` tokens
-    long is a frame.
+    without motion the condition is as long as that of a training clip. Each frame carries the
+    clip's mean motion, which tells the style sooner than attention finds it, and the position of
+    the content token it falls on: `tokens_per_frame` tokens long is a frame.
     """
 
     def __init__(

@@ -64,9 +64,7 @@ def pose_features(
     root_speed = _velocity(path, fps).clamp(-FASTEST, FASTEST)
     accents = accent_envelope((xy - home) / size, weight[..., 0])[..., None]
     changes = _velocity(accents, fps) * CHANGE_S
-    return torch.cat(
-        [per_joint, path.flatten(2), root_speed.flatten(2), accents, changes], dim=-1
-    )
+    return torch.cat([per_joint, path.flatten(2), root_speed.flatten(2), accents, changes], dim=-1)
 
 
 def accent_envelope(
