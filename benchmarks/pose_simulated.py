@@ -52,7 +52,10 @@ def simulated(clips: int) -> tuple[dict[str, Errors], dict[str, Errors]]:
             joints[joints[..., 2] == 0] = np.nan
             found[name].append(measured(joints, truth, FPS))
             kept[name].append(measured(joints[::every], truth[::every], KEPT_FPS))
-    return tuple({name: pooled(each) for name, each in all_.items()} for all_ in (found, kept))
+    return (
+        {name: pooled(each) for name, each in found.items()},
+        {name: pooled(each) for name, each in kept.items()},
+    )
 
 
 def performance(number: int) -> np.ndarray:
