@@ -4,17 +4,23 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from pipeline.diffusion.objective import Loss, Objective
+from pipeline.diffusion.process import MaskAndReplace
+from pipeline.model.denoiser import DenoiserConfig
 from pipeline.model.encoders.fuse import DanceConfig, DanceEncoder
 from pipeline.model.encoders.modalities import KEPT, Dropout
 from pipeline.model.encoders.motion import MOST_ACCENT, accent_envelope
+from pipeline.model.network import DanceInputs, DanceModel, Network, build_network
+from pipeline.model.training import DenoiserTask
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.seeds import shared_generator
+from pipeline.training.batches import Batch
 
 BOTH = Dropout(visual=0.2, motion=0.1)
 
 
-def encoder(dropout: Dropout | None = BOTH, condition="aligned") -> DanceEncoder:
-    torch.manual_seed(0)
-    config = DanceConfig(
+def encoder_config(dropout: Dropout | None, condition="aligned") -> DanceConfig:
+    return DanceConfig(
         condition=condition,
         pose="coco17",
         fps=20.0,
@@ -24,7 +30,27 @@ def encoder(dropout: Dropout | None = BOTH, condition="aligned") -> DanceEncoder
         width=20,
         dropout=dropout,
     )
-    return DanceEncoder(config, 8, n_frames=15, tokens_per_frame=1.0, n_genres=2)
+
+
+def encoder(dropout: Dropout | None = BOTH, condition="aligned") -> DanceEncoder:
+    torch.manual_seed(0)
+    return DanceEncoder(
+        encoder_config(dropout, condition), 8, n_frames=15, tokens_per_frame=1.0, n_genres=2
+    )
+
+
+def model(dropout: Dropout | None) -> Network:
+    denoiser = DenoiserConfig(
+        layers=1, width=16, heads=2, feed_forward="linear", factor=2, zero_init=True
+    )
+    return build_network(
+        DanceModel(denoiser=denoiser, condition=encoder_config(dropout)),
+        DanceInputs(pose="coco17", n_frames=15, visual_numbers=8, n_genres=2),
+        n_codes=11,
+        grid=(1, 16),
+        n_steps=9,
+        seed=0,
+    )
 
 
 def inputs(batch=4) -> dict[str, torch.Tensor]:
@@ -110,3 +136,28 @@ def test_the_envelope_knows_no_camera_and_no_single_jump():
     assert accent_envelope(torch.zeros(1, 9, 17, 2), torch.ones(1, 9, 17)).max() == 0
     assert accent_envelope(joints[:, :1], seen[:, :1]).shape == (1, 1)
     assert accent_envelope(torch.randn(1, 30, 17, 2), torch.zeros(1, 30, 17)).max() <= MOST_ACCENT
+
+
+def test_training_steps_drop_what_the_seed_and_the_step_say():
+    """A step's losses are those of the same examples with the same part missing."""
+    seen = []
+    for dropout in (Dropout(visual=0.5, motion=0.5), None):
+        network = model(dropout)
+        objective = Objective(
+            MaskAndReplace(11, 9), Loss(auxiliary_weight=0.1, null_probability=0.0), "vanilla"
+        )
+        task = DenoiserTask(network, objective, seed=5, rank=0, world=1)
+        network.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0].get(KEPT)))
+        batch = Batch(torch.zeros(8, 16, dtype=torch.long), inputs(8), {})
+        for step in (3, 3, 4):
+            task(batch, step)
+    first, again, later, *without = seen
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
+    assert (first.sum(1) == 1).all()
+    assert without == [None] * 3
+
+
+def test_a_missing_part_is_told_in_a_sentence():
+    with pytest.raises(UserError, match="`visual`, which is not among .*dropout of it"):
+        model(None).encode({"motion": inputs()["motion"]})
