@@ -67,7 +67,7 @@ def set_up(times: np.ndarray, size: int, variety: float, rng: np.random.Generato
     zoom = 1 + time[:, 0] * rng.normal(0, 0.06) * variety * moving
     orbit = time[:, 0] * rng.normal(0, 0.15) * variety * moving
     place = np.array([0.5, 0.93]) + variety * rng.uniform((-0.08, -0.03), (0.08, 0.02))
-    body = min(height * rng.uniform(0.66, 0.86), width * rng.uniform(0.85, WIDE_UNTIL))
+    body = min(height * rng.uniform(0.68, 0.88), width * rng.uniform(0.9, WIDE_UNTIL))
     sides = np.array([width, height])
     return Camera(
         (place + pan) * sides + shake * min(sides),
