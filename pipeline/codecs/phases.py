@@ -16,13 +16,14 @@ def griffin_lim(magnitude: Tensor, frames: Frames, iterations: int) -> Tensor:
     iterations the true ones give back sounds whose spectral convergence is about 0.1. Phases begin
     at zero, so the answer depends on the magnitudes alone.
     """
-    spectrum = torch.polar(magnitude, torch.zeros_like(magnitude))
+    spectrum = torch.complex(magnitude, torch.zeros_like(magnitude))
     before = None
     for _ in range(iterations):
-        consistent = frames(frames.inverse(spectrum))
+        consistent = torch.view_as_real(frames(frames.inverse(spectrum)))
         onward = consistent
         if before is not None:
-            onward = consistent + MOMENTUM * (consistent - before)
+            onward = (consistent * (1 + MOMENTUM)).sub_(before, alpha=MOMENTUM)
         before = consistent
-        spectrum = onward * (magnitude / onward.abs().clamp_min(SILENT))
+        scale = magnitude * onward.square().sum(3).clamp_min_(SILENT**2).rsqrt_()
+        spectrum = torch.view_as_complex(onward * scale.unsqueeze(3))
     return frames.inverse(spectrum)
