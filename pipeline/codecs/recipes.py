@@ -4,11 +4,11 @@ on its training split.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Annotated, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from pipeline.codecs.sound import (
@@ -25,7 +25,7 @@ from pipeline.codecs.vqgan_objective import VQGANLearner, VQGANObjective
 from pipeline.media.content import AudioClips
 from pipeline.runtime.device import device
 from pipeline.runtime.files import atomic
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Count, SampleRate, Section, Seed, Width
 from pipeline.runtime.progress import progress
 from pipeline.runtime.seeds import torch_generator
 from pipeline.storage.weights import weights_file
@@ -45,14 +45,14 @@ class AudioCodec(Section):
     """
 
     weights: str | None
-    level: int
+    level: int = Field(strict=True, ge=0, le=2)
     architecture: AnyArchitecture | None = None
-    sample_rate: int
-    peak: float | None = None
-    crop: int
+    sample_rate: SampleRate
+    peak: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
+    crop: Count
     objective: AnyObjective | None = None
     training: CodecTraining | None = None
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _has_all_it_needs(self) -> "AudioCodec":
@@ -74,10 +74,10 @@ class ImageCodec(Section):
     config: str | None = None
     used_codes: str | None = None
     architecture: VQGANArchitecture | None = None
-    image_size: int
+    image_size: Width
     objective: VQGANObjective | None = None
     training: CodecTraining | None = None
-    seed: int = 0
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _has_all_it_needs(self) -> "ImageCodec":
@@ -88,7 +88,8 @@ class ImageCodec(Section):
 def _check_recipe(codec: AudioCodec | ImageCodec) -> None:
     if codec.weights is None and None in (codec.architecture, codec.objective, codec.training):
         raise ValueError(
-            "a codec without weights is trained: give architecture, objective and training"
+            "weights is null, so that the codec is trained: give architecture, objective and"
+            " training"
         )
     if codec.training is not None and codec.objective is None:
         raise ValueError("training needs an objective")

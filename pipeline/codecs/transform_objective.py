@@ -2,10 +2,11 @@
 waveform itself, and commitment.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import librosa
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,10 +15,11 @@ from pipeline.codecs.training import Batches, Losses
 from pipeline.codecs.transform import TransformCodec
 from pipeline.codecs.transform_layers import QUIETEST, polar
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Section, Weight, Width
 from pipeline.runtime.seeds import torch_generator
 
 MEL_WINDOW, MEL_BANDS = 1024, 64
+Window = Annotated[int, Field(strict=True, ge=16, le=2**16, multiple_of=4)]
 
 
 class TransformObjective(Section):
@@ -31,13 +33,13 @@ class TransformObjective(Section):
     """
 
     kind: Literal["transform"]
-    windows: tuple[int, ...] = (2048, 1024, 512, 256)
-    windows_per_step: int = 1
-    spectral: float = 1.0
-    frame: float = 0.0
-    mel: float = 1.0
-    l2: float = 0.5
-    commitment: float = 0.25
+    windows: tuple[Window, ...] = Field(default=(2048, 1024, 512, 256), min_length=1)
+    windows_per_step: Width = 1
+    spectral: Weight = 1.0
+    frame: Weight = 0.0
+    mel: Weight = 1.0
+    l2: Weight = 0.5
+    commitment: Weight = 0.25
     codebook: Averages = Averages(decay=0.97, revive_below=0.15)
 
 

@@ -18,7 +18,7 @@ from pipeline.features.i3d_training import I3DTraining, random_i3d, train_i3d
 from pipeline.media.video import read_frames
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import FrameRate, Section
 from pipeline.runtime.progress import progress
 from pipeline.storage.manifest import Clip, Manifest
 from pipeline.storage.weights import weights_file
@@ -40,10 +40,10 @@ class VisualConfig(Section):
     weights: str
     flow: str | None = None
     raft: str | None = None
-    fps: float = Field(gt=0)
-    size: int = Field(ge=32)
-    width: float = Field(gt=0, le=1)
-    window: int = Field(ge=SHORTEST)
+    fps: FrameRate
+    size: int = Field(strict=True, ge=32, le=1024)
+    width: float = Field(strict=True, gt=0, le=1)
+    window: int = Field(strict=True, ge=SHORTEST, le=2**16)
     training: I3DTraining | None = None
 
     @model_validator(mode="after")

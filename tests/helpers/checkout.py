@@ -68,6 +68,8 @@ def shrink(section: dict) -> None:
             part = (part or {}).get(key)
         if part:
             part.update({key: size for key, size in sizes.items() if key in part})
+    if section["codec"].get("training"):
+        section["codec"]["training"]["warmup_steps"] = 1
 
 
 def without_published_weights(section: dict, donor: str) -> None:

@@ -46,8 +46,9 @@ SMALL = {
     "digits": {"download": {"val": 20, "test": 20}, "judge": {"steps": 2, "batch_size": 8}},
 }
 SMALL_EVERYWHERE = {
-    "codec.training": {"steps": 3, "batch_size": 4},
+    "codec.training": {"steps": 3, "batch_size": 4, "warmup_steps": 1},
     "train": {"steps": 3, "batch_size": 4},
+    "train.optimiser": {"warmup_steps": 1},
     "train.model.denoiser": {"layers": 1, "width": 32},
     "sample": {"seeds": [0, 1], "media": 2},
     "sample.sampling": {"steps": 4},

@@ -15,7 +15,7 @@ from pipeline.datasets.toy_dance.sound import play, sound_font
 from pipeline.media import midi, video
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Section, Seed
 from pipeline.runtime.progress import progress
 from pipeline.runtime.scratch import fingerprint, scratch
 from pipeline.runtime.seeds import numpy_generator
@@ -27,17 +27,17 @@ WORKERS = 2
 class ToyDance(Section):
     """How many clips of each split, how long, and how hard to read the dancers are."""
 
-    train: int = Field(ge=10)
-    val: int = Field(ge=1)
-    test: int = Field(ge=1)
-    clip_seconds: float = Field(ge=1, le=30)
-    fps: float = Field(ge=10, le=60)
-    size: int = Field(ge=96, le=512, multiple_of=2)
+    train: int = Field(strict=True, ge=10, le=10**6)
+    val: int = Field(strict=True, ge=1, le=10**6)
+    test: int = Field(strict=True, ge=1, le=10**6)
+    clip_seconds: float = Field(strict=True, ge=1, le=30)
+    fps: float = Field(strict=True, ge=10, le=60)
+    size: int = Field(strict=True, ge=96, le=512, multiple_of=2)
     """Side of the square picture in pixels."""
-    sample_rate: int = Field(ge=11025, le=48000)
-    noise: float = Field(ge=0, le=3)
+    sample_rate: int = Field(strict=True, ge=11025, le=48000)
+    noise: float = Field(strict=True, ge=0, le=3)
     """How far the dancers stray from beat and genre: 0 not at all, 1 as people do."""
-    seed: int
+    seed: Seed
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pipeline.model.encoders.label import checked_labels
 from pipeline.model.encoders.motion import MotionEncoder
 from pipeline.model.encoders.visual import VisualEncoder
 from pipeline.model.positions import resample, sinusoid
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Positive, Section, Width
 from pipeline.storage.poses import PoseKind
 
 
@@ -24,13 +24,13 @@ class DanceConfig(Section):
     token, as in the paper.
     """
     pose: PoseKind
-    fps: float
+    fps: Positive
     """Frames of motion a second."""
     genre_input: bool = False
-    motion_width: int
-    motion_blocks: int
-    visual_width: int
-    width: int
+    motion_width: Width
+    motion_blocks: Width
+    visual_width: Width
+    width: Width
     layout: Literal["paper"] | None = None
     """paper: raw poses, Table 5 in its order (convolution, LeakyReLU, residual stack), and fusion
     by concatenation and one linear layer alone. null: this project's (docs of the two encoders).

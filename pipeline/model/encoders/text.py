@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Section, Width
 
 START, END, CONTEXT = 49406, 49407, 77
 
@@ -19,10 +20,10 @@ class TextConfig(Section):
     most 77.
     """
 
-    layers: int
-    width: int
-    heads: int
-    length: int
+    layers: Width
+    width: Width
+    heads: Width
+    length: int = Field(strict=True, ge=3, le=CONTEXT)
 
 
 class TextEncoder(nn.Module):
