@@ -3,7 +3,6 @@ them.
 """
 
 import ast
-import errno
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -94,21 +93,17 @@ def main() -> None:
     """
     try:
         app()
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        where = error.filename or "while writing"
-        sys.exit(
-            f"Error: no space left on the disk ({where}); free some, then run the command again."
-        )
     except Exception as error:
-        from pipeline.runtime.errors import (
-            UserError,  # brings torch, which the list of commands does without
-        )
+        # imported here, as the list of commands does without both
+        from pipeline.runtime.errors import UserError
+        from pipeline.runtime.files import is_full, no_space
 
-        if not isinstance(error, UserError):
-            raise
-        sys.exit(f"Error: {error}")
+        if isinstance(error, UserError):
+            sys.exit(f"Error: {error}")
+        if is_full(error):
+            where = getattr(error, "filename", None) or "outputs or scratch work"
+            sys.exit(f"Error: {no_space(where)}")
+        raise
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from pipeline.codecs.used_codes import UsedCodes
 from pipeline.codecs.vqgan import VQGAN, VQGANArchitecture
 from pipeline.codecs.vqgan_objective import VQGANLearner, VQGANObjective
 from pipeline.media.content import AudioClips
+from pipeline.runtime.arrays import array_on_disk
 from pipeline.runtime.device import device
 from pipeline.runtime.files import atomic
 from pipeline.runtime.params import Count, SampleRate, Section, Seed, Width
@@ -191,7 +192,7 @@ def _decoded_once(sound: AudioClips, rows: list[int], path: Path) -> np.ndarray:
         length = round(sound.seconds * sound.sample_rate)
         starts = range(0, len(rows), READ_AT_ONCE)
         with atomic(path) as temporary:
-            decoded = np.lib.format.open_memmap(temporary, "w+", np.int16, (len(rows), length))
+            decoded = array_on_disk(temporary, (len(rows), length), np.int16)
             for start in progress(starts, "decoding sound tracks"):
                 waveforms = sound.read(rows[start : start + READ_AT_ONCE])
                 decoded[start : start + len(waveforms)] = (waveforms * 32767).round().numpy()

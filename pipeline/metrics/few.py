@@ -26,9 +26,8 @@ def withhold(evaluation: Evaluation) -> Evaluation:
     return replace(
         evaluation,
         results=results,
-        remarks={**evaluation.remarks, "withheld": list(reasons)} | {
-            "shows": _shows(evaluation.results)
-        },
+        remarks={**evaluation.remarks, "withheld": list(reasons)}
+        | {"shows": _shows(evaluation.results)},
     )
 
 

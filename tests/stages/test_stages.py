@@ -4,6 +4,7 @@ killed stages.
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 from pipeline.media.video import mux_sound
 from pipeline.runtime.errors import UserError
 from stages.__main__ import app
+from tests.helpers.full_disk import OUTPUTS, can_mount, run_full
 from tests.helpers.run_file import write_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -259,3 +261,36 @@ def test_music_for_a_clip_of_ones_own(inside, tmp_path):
     run("generate", str(clip), "--pose", "markers", "--out", str(tmp_path / "made"))
     assert (tmp_path / "made" / f"{clip.stem}.wav").stat().st_size > 20_000
     assert (tmp_path / "made" / f"{clip.stem}.mp4").exists()
+
+
+FULL = [  # stage, data set, what is full, bytes that are left
+    ("codec", "toy_dance", "scratch", 0),
+    ("train", "digits", "scratch", 300_000),
+    ("train", "digits", "data", 300_000),
+    ("judge", "digits", "scratch", 40_000),
+    ("extract", "toy_dance", "scratch", 40_000),
+]
+
+
+def check_full_disk(house, place, room, stage, dataset):
+    shutil.rmtree(house / "home" / "scratch", ignore_errors=True)
+    found = run_full(house, place, room, stage, dataset)
+    assert found["code"] == 1, found
+    assert found["said"].startswith("Error: No space left on the disk while writing"), found
+    assert not found["traceback"]
+    assert not found["changed"]
+    assert not found["litter"]
+
+
+@pytest.mark.skipif(not can_mount(), reason="this machine lets nobody mount a file system")
+@pytest.mark.parametrize(("stage", "dataset", "place", "room"), FULL)
+def test_a_full_disk_ends_a_stage_with_one_sentence(inside, stage, dataset, place, room):
+    check_full_disk(inside, place, room, stage, dataset)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not can_mount(), reason="this machine lets nobody mount a file system")
+@pytest.mark.parametrize("dataset", ["toy_dance", "digits"])
+@pytest.mark.parametrize("stage", OUTPUTS)
+def test_no_stage_minds_a_full_disk(inside, stage, dataset):
+    check_full_disk(inside, "data", 0, stage, dataset)
