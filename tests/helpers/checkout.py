@@ -17,7 +17,7 @@ from pipeline.metrics.results import read_results
 from pipeline.runtime.files import write_json
 from pipeline.storage import weights
 from stages.__main__ import app
-from tests.stages.test_stages import ROOT, STAGES, read, run, write_params
+from tests.helpers.house import ROOT, STAGES, read, run, write_params
 
 SMALL = {  # sizes and counts, nothing else
     "extract.visual": {"size": 32, "window": 16},

@@ -94,11 +94,11 @@ def _fill(filler: Path, room: int) -> None:
         file.write(bytes(max(0, free.f_bavail * free.f_frsize - room)))
 
 
-def digests(folder: Path) -> dict[str, str]:
-    """The SHA-256 of every file of a folder, by name."""
+def digests(folder: Path, pattern: str = "*") -> dict[str, str]:
+    """The SHA-256 of every file of a folder whose name fits, by path."""
     return {
         str(file): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(folder.rglob("*"))
+        for file in sorted(folder.rglob(pattern))
         if file.is_file() and file.name != "filler"
     }
 

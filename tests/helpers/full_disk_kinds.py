@@ -51,8 +51,8 @@ def _store(path: Path) -> None:
 
 def _growing_history(path: Path) -> None:
     history = LiveHistory(path, [])
-    for step in range(20_000):
-        history.append({"step": step, "loss": 1.0})
+    for step in range(300):
+        history.append({"step": step} | {f"loss{number}": 1 / 3 for number in range(100)})
 
 
 def _archive(path: Path) -> None:

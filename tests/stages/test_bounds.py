@@ -14,8 +14,8 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.run import RunSettings, run_settings
 from stages.config import SETTINGS, Params, read_settings
 from stages.media_settings import GIVES
+from tests.helpers.house import ROOT, read
 from tests.helpers.run_file import write_run
-from tests.stages.test_stages import ROOT, read
 
 FILES = [
     *(ROOT / "params").glob("*.yaml"),

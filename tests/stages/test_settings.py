@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
 from stages.config import read_contrast, read_dataset
+from tests.helpers.house import ROOT, read, small_params, write_params
 from tests.helpers.run_file import write_run
-from tests.stages.test_stages import ROOT, read, small_params, write_params
 
 
 @pytest.fixture
