@@ -263,7 +263,7 @@ def read_settings(dataset: str, file: Path, contrast: str = PRESET) -> AnyDatase
     first wrong keys, also where they do not fit one another or the `contrast` of params.yaml.
     """
     content, kinds = read_yaml(file), SETTINGS[dataset]
-    if content.get("task") not in kinds:
+    if content.get("task") not in list(kinds):  # a list compares anything, also what has no hash
         raise UserError(
             f"{file}: task is {content.get('task')!r}, but {dataset} is a data set of the task"
             f" {' or '.join(kinds)}."
