@@ -107,7 +107,7 @@ def main() -> None:
     try:
         app()
     except Stopped as stopped:
-        print(f"Stopped by {stopped}; run the same command again to go on.", file=sys.stderr)
+        print(f"Stopped by {stopped}; run the same command again.", file=sys.stderr)
         sys.exit(os.EX_TEMPFAIL)
     except Exception as error:
         # imported here, as the list of commands does without both

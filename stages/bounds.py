@@ -12,6 +12,8 @@ from pipeline.codecs.transform_objective import MEL_WINDOW, TransformObjective
 from pipeline.codecs.vqgan import F8_GUMBEL, F16, VQGANArchitecture
 from pipeline.diffusion.contrast import parse_setting
 from pipeline.metrics.judge_training import TrainedJudge
+from pipeline.model.denoiser import DenoiserConfig
+from pipeline.model.encoders.text import TextConfig
 from pipeline.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,7 +69,9 @@ def _training(settings: "AnyDataset") -> Iterator[str]:
 
 
 def _network(settings: "AnyDataset") -> Iterator[str]:
-    sections = {"train.model.denoiser": settings.train.model.denoiser}
+    sections: dict[str, DenoiserConfig | TextConfig] = {
+        "train.model.denoiser": settings.train.model.denoiser
+    }
     if settings.task == "caption" and settings.train.model.text is not None:
         sections["train.model.text"] = settings.train.model.text
     for name, section in sections.items():
@@ -91,6 +95,9 @@ def _contrast(settings: "AnyDataset", setting: str) -> Iterator[str]:
                 f"train.contrast.negatives_per_step is {drawn}, more than negatives.n_{kind},"
                 f" {stored}."
             )
+    rows = getattr(settings.download, "train", None)
+    if isinstance(rows, int) and negatives.n_inter >= rows:
+        yield f"negatives.n_inter is {negatives.n_inter}, but download.train has {rows} rows only."
     if kinds and contrast.form == "infonce" and train.loss.null_probability == 0:
         yield (
             "train.loss.null_probability is 0, but train.contrast.form infonce needs conditions"

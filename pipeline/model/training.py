@@ -68,12 +68,19 @@ class Train(Section, Generic[M]):
         steps = math.ceil(self.epochs * n_rows / self.batch_size)
         content = {**dict(self), "epochs": None, "steps": steps}
         try:
-            return type(self).model_validate(content)
+            found = type(self).model_validate(content)
         except ValidationError as error:
             raise UserError(
                 f"train.epochs: {self.epochs:g} epochs of {n_rows} rows are {steps} steps;"
                 f" {error.errors()[0]['msg'].removeprefix('Value error, ')}."
             ) from None
+        if self.optimiser.warmup_steps >= steps:
+            raise UserError(
+                f"train.optimiser.warmup_steps is {self.optimiser.warmup_steps}, but"
+                f" {self.epochs:g} epochs of {n_rows} rows are {steps} steps; the warm-up must end"
+                " before the training does."
+            )
+        return found
 
 
 class DenoiserTask(nn.Module):

@@ -107,10 +107,13 @@ def _written(place: tuple[int | str, ...], content: object) -> list[str]:
         if isinstance(content, dict) and part not in content and number + 1 < len(place):
             continue
         parts.append(str(part))
-        try:
-            content = content[part]  # pyright: ignore[reportIndexIssue]  # a dict or a list
-        except (LookupError, TypeError):
-            content = None
+        match content:
+            case dict():
+                content = content.get(part)
+            case list() if isinstance(part, int) and part < len(content):
+                content = content[part]
+            case _:
+                content = None
     return parts
 
 

@@ -204,6 +204,7 @@ BETWEEN = [
     ("digits", "judge.reads", "captions", "judge.reads is captions"),
     ("digits", "download.val", 801, "download.val is 801"),
     ("toy_dance", "train.loss.null_probability", 0, "sample.sampling.guidance is 2"),
+    ("toy_dance", "negatives.n_inter", 1000, "negatives.n_inter is 1000, but download.train"),
     ("toy_dance", "negatives.chunks", 127, "negatives.chunks is 127, more than the 126 codes"),
     ("toy_dance", "negatives.intra", "pixels", "negatives.intra is pixels"),
     ("toy_dance", "codec.crop", 44101, "codec.crop is 44101"),
