@@ -43,7 +43,7 @@ from pipeline.storage.store import Store, write_store
 from pipeline.storage.tensors import read_state_dict, read_tensors, write_tensors
 from pipeline.storage.unpickle import load_pickle
 from pipeline.training.history import write_history
-from tests.fuzz.hostile import WHOLE, hostile_tar, hostile_zip, read_download
+from tests.fuzz.hostile import WHOLE, as_it_is, hostile_tar, hostile_zip, read_download
 from tests.fuzz.mutations import Mutation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -290,7 +290,13 @@ KINDS = {
         Kind("x.zip", _zip, _unpack, own=(hostile_zip,) * 8),
         Kind("x.tar", _tar, _unpack, own=(partial(hostile_tar, False),) * 8),
         Kind("x.tar.gz", _tar, _unpack, own=(partial(hostile_tar, True),) * 8),
-        Kind("download", lambda path: path.write_bytes(WHOLE), read_download, guarded=True),
+        Kind(
+            "download",
+            lambda path: path.write_bytes(WHOLE),
+            read_download,
+            guarded=True,
+            own=(as_it_is,) * 12,
+        ),
         Kind("x.pkl", _pickle, load_pickle),
         Kind("smpl.pkl", _smpl, aist_smpl),
         Kind("keypoints.pkl", _keypoints, aist_keypoints2d),
