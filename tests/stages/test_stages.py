@@ -154,7 +154,7 @@ def test_music_for_a_clip_of_ones_own(inside, tmp_path):
 FULL = [  # stage, data set, what is full, bytes that are left
     ("codec", "toy_dance", "scratch", 0),
     ("train", "digits", "scratch", 300_000),
-    ("train", "digits", "data", 300_000),
+    ("train", "digits", "data", 40_000),
     ("judge", "digits", "scratch", 40_000),
     ("extract", "toy_dance", "scratch", 40_000),
 ]
