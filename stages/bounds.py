@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from pipeline.codecs.jukebox import PUBLISHED, JukeboxArchitecture
 from pipeline.codecs.transform import TransformArchitecture
-from pipeline.codecs.transform_objective import MEL_WINDOW, TransformObjective
 from pipeline.codecs.vqgan import F8_GUMBEL, F16, VQGANArchitecture
 from pipeline.diffusion.contrast import parse_setting
 from pipeline.metrics.judge_training import TrainedJudge
@@ -149,19 +148,6 @@ def _sound(settings: "DanceToMusic") -> Iterator[str]:
         yield from _transform(sizes)
     if isinstance(sizes, JukeboxArchitecture):
         yield from _jukebox(sizes, codec.level)
-    objective = codec.objective
-    if codec.training is not None and isinstance(objective, TransformObjective):
-        longest = max(*objective.windows, MEL_WINDOW if objective.mel else 0)
-        if codec.crop < longest:
-            yield (
-                f"codec.crop is {codec.crop}, shorter than the longest window of codec.objective,"
-                f" {longest} samples."
-            )
-        if objective.windows_per_step > len(objective.windows):
-            yield (
-                f"codec.objective.windows_per_step is {objective.windows_per_step}, but there are"
-                f" {len(objective.windows)} windows."
-            )
     hop = _hop(sizes, codec.level if sizes is None or codec.level < _levels(sizes) else 0)
     if sizes is None and codec.weights in SOUND:
         hop = PUBLISHED.hop(codec.level)

@@ -179,6 +179,7 @@ AnyDataset = DanceToMusic | CaptionToImage | ClassToImage
 
 SETTINGS: dict[str, dict[str, type[AnyDataset]]] = {  # data set -> task -> its settings
     "toy_dance": {"dance": DanceToMusic[ToyDance]},
+    "studio": {"dance": DanceToMusic[ToyDance]},
     "folder": {"dance": DanceToMusic[Folder]},
     "aist": {"dance": DanceToMusic[Aist]},
     "tiktok": {"dance": DanceToMusic[Tiktok]},
@@ -195,6 +196,7 @@ SETTINGS: dict[str, dict[str, type[AnyDataset]]] = {  # data set -> task -> its 
 
 MODULES: dict[str, ModuleType] = {
     "toy_dance": toy_dance,
+    "studio": toy_dance,
     "folder": folder,
     "aist": aist,
     "tiktok": tiktok,

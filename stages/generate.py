@@ -2,7 +2,7 @@
 
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -32,6 +32,12 @@ from stages.paths import MODEL_FILE, Paths
 
 # of a window, whose tokens are given to the next one: the music goes on instead of starting anew
 OVERLAP = 0.5
+Told = Literal["both", "motion", "visual"]
+TOLD: dict[Told, tuple[str, ...]] = {
+    "both": ("motion", "visual"),
+    "motion": ("motion",),
+    "visual": ("visual",),
+}
 
 
 def generate(
@@ -61,6 +67,10 @@ def generate(
             )
         ),
     ] = None,
+    condition: Annotated[
+        Told,
+        typer.Option(help="What the model is told of: both, or motion or visual alone."),
+    ] = "both",
     seed: Annotated[int, typer.Option(help="Another seed plays something else.")] = 0,
     clean: Annotated[bool, typer.Option(help="Spectral noise reduction of the sound.")] = False,
     force: Annotated[
@@ -87,7 +97,7 @@ def generate(
     )
     keep_memory()
     use_fast_products()
-    player = Player(dataset, pose, weights)
+    player = Player(dataset, pose, weights, condition)
     skipped = []
     for file, name in zip(files, names):
         try:
@@ -159,7 +169,7 @@ def check_targets(inputs: list[Path], targets: list[Path], force: bool) -> None:
 class Player:
     """A trained dance model with everything around it."""
 
-    def __init__(self, dataset: str, pose: str, weights: str | None):
+    def __init__(self, dataset: str, pose: str, weights: str | None, condition: Told = "both"):
         settings, paths = read_dataset(dataset), Paths(dataset)
         if not isinstance(settings, DanceToMusic):
             raise UserError(
@@ -183,7 +193,7 @@ class Player:
                 " lacks; use one that was trained on videos."
             )
         self.visual = VisualReader(settings.extract.visual, I3D.load(extractor / RGB_WEIGHTS))
-        self.pose = reader
+        self.pose, self.inputs = reader, TOLD[condition]
 
     def play(self, file: Path, seed: int) -> np.ndarray:
         """The waveform [T] for a whole video, window after window; raises UserError for one that is
@@ -230,12 +240,14 @@ class Player:
         fps, length = self.settings.extract.pose.fps, self.network.length
         first = min(round(start * fps), len(motion) - round(self.seconds * fps))
         window = Clip(clip.id, clip.path, "infer", start, self.seconds)
-        frames = self.visual.frames(manifest, window, self.seconds)
-        inputs = {
-            "motion": torch.from_numpy(motion[None, first : first + round(self.seconds * fps)]),
-            "visual": torch.from_numpy(self.visual.features(frames[None])),
-            "genre": torch.zeros(1, dtype=torch.int64),
-        }
+        inputs = {}
+        if "motion" in self.inputs:
+            inputs["motion"] = torch.from_numpy(
+                motion[None, first : first + round(self.seconds * fps)]
+            )
+        if "visual" in self.inputs:
+            frames = self.visual.frames(manifest, window, self.seconds)
+            inputs["visual"] = torch.from_numpy(self.visual.features(frames[None]))
         given = torch.zeros(1, length, dtype=torch.int64)
         given[0, : len(known)] = known
         played = (torch.arange(length) < len(known))[None]

@@ -11,7 +11,7 @@ from stages.config import MODULES
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "datasets.md").read_text()
-EMBEDDED = {"toy_dance", "toy_shapes", "digits"}
+EMBEDDED = {"toy_dance", "studio", "toy_shapes", "digits"}
 
 
 @pytest.mark.parametrize("name", sorted(set(MODULES) - EMBEDDED))

@@ -38,11 +38,6 @@ class TextEncoder(nn.Module):
 
     def __init__(self, config: TextConfig, vocabulary: Sequence[int]):
         super().__init__()
-        if not 2 < config.length <= CONTEXT:
-            raise UserError(
-                f"The text encoder's length is {config.length}; CLIP's captions have 3 to {CONTEXT}"
-                " tokens."
-            )
         self.width, self.length = config.width, config.length
         self.register_buffer("vocabulary", torch.tensor(sorted(vocabulary)), persistent=False)
         self.tokens = nn.Embedding(len(vocabulary) + 1, config.width)
