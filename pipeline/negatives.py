@@ -6,9 +6,10 @@ from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Section, Seed
 from pipeline.runtime.seeds import numpy_generator
 from pipeline.storage.manifest import Clip
 
@@ -22,11 +23,11 @@ class Negatives(Section):
     for one sequence and re-orders its stretches, as the released code does.
     """
 
-    seed: int = 0
+    seed: Seed = 0
     intra: Literal["waveform", "pixels", "tokens", "sequence"]
-    chunks: int
-    n_intra: int
-    n_inter: int
+    chunks: int = Field(strict=True, ge=2, le=4096)
+    n_intra: int = Field(strict=True, ge=0, le=4096)
+    n_inter: int = Field(strict=True, ge=0, le=4096)
 
 
 def derangements(rng: np.random.Generator, count: int, size: int) -> np.ndarray:

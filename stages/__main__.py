@@ -3,7 +3,8 @@ them.
 """
 
 import ast
-import errno
+import os
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -88,27 +89,37 @@ for command in (*STAGES, *TOOLS):
     app.command(command, help=description(command))(lambda: None)
 
 
+class Stopped(BaseException):
+    """SIGINT or SIGTERM came; no `except Exception` on the way takes it for a mistake."""
+
+
+def _stop(number: int, _frame: object) -> None:
+    raise Stopped(signal.Signals(number).name)
+
+
 def main() -> None:
     """Runs the command line; a UserError ends with its sentence and exit code 1, a wrong command
-    with 2.
+    with 2, and SIGINT or SIGTERM with 75: a training saves its step first (`pipeline.training`),
+    any other work ends at once and keeps the pieces that are done.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
     try:
         app()
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        where = error.filename or "while writing"
-        sys.exit(
-            f"Error: no space left on the disk ({where}); free some, then run the command again."
-        )
+    except Stopped as stopped:
+        print(f"Stopped by {stopped}; run the same command again.", file=sys.stderr)
+        sys.exit(os.EX_TEMPFAIL)
     except Exception as error:
-        from pipeline.runtime.errors import (
-            UserError,  # brings torch, which the list of commands does without
-        )
+        # imported here, as the list of commands does without both
+        from pipeline.runtime.errors import UserError
+        from pipeline.runtime.files import is_full, no_space
 
-        if not isinstance(error, UserError):
-            raise
-        sys.exit(f"Error: {error}")
+        if isinstance(error, UserError):
+            sys.exit(f"Error: {error}")
+        if is_full(error):
+            where = getattr(error, "filename", None) or "outputs or scratch work"
+            sys.exit(f"Error: {no_space(where)}")
+        raise
 
 
 if __name__ == "__main__":

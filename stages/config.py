@@ -43,9 +43,23 @@ from pipeline.metrics.judges import JudgeImages
 from pipeline.model.network import CaptionModel, ClassModel, DanceModel
 from pipeline.model.training import Train
 from pipeline.negatives import Negatives
+from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section, read_yaml, validate
+from pipeline.runtime.params import (
+    Amount,
+    Count,
+    FrameRate,
+    SampleRate,
+    Seconds,
+    Section,
+    Seed,
+    Width,
+    read_yaml,
+    validate,
+)
+from pipeline.runtime.run import run_settings
 from pipeline.storage.poses import PoseKind
+from stages.bounds import check_between
 from stages.media_settings import in_the_files_words, section_class, with_media
 from stages.paths import PARAMS, Paths
 
@@ -67,16 +81,16 @@ class DanceMedia(Section):
     second.
     """
 
-    clip_seconds: float = Field(gt=0)
-    sample_rate: int = Field(gt=0)
+    clip_seconds: Seconds
+    sample_rate: SampleRate
     pose: PoseKind
-    fps: float = Field(gt=0)
+    fps: FrameRate
 
 
 class PictureMedia(Section):
     """The side of the square pictures in pixels."""
 
-    image_size: int = Field(gt=0)
+    image_size: Width
 
 
 class Sample(Section):
@@ -88,10 +102,10 @@ class Sample(Section):
     videos, or a picture. `noise_reduce`: spectral gating of the sound files that people hear.
     """
 
-    seeds: tuple[int, ...]
-    limit: int | None = None
+    seeds: tuple[Seed, ...] = Field(min_length=1)
+    limit: Count | None = None
     captions: Literal["first", "all"] = "first"
-    media: int
+    media: Amount
     noise_reduce: bool = False
     sampling: Sampling
 
@@ -213,10 +227,12 @@ def read_params() -> Params:
 
 def read_dataset(name: str) -> AnyDataset:
     """The settings of one data set, after params.yaml and every file in use have been checked."""
-    _, settings = _read_all()
+    params, settings = _read_all()
     if name not in MODULES:
         raise UserError(f"{name!r} is not a data set; there are {', '.join(MODULES)}.")
-    return settings[name] if name in settings else read_settings(name, Paths(name).settings)
+    if name in settings:
+        return settings[name]
+    return read_settings(name, Paths(name).settings, params.contrast)
 
 
 def read_contrast(dataset: str) -> str:
@@ -228,7 +244,9 @@ def read_contrast(dataset: str) -> str:
 
 
 def _read_all() -> tuple[Params, dict[str, AnyDataset]]:
-    """params.yaml, and the settings of the data sets that it lists."""
+    """params.yaml, and the settings of the data sets that it lists; run.yaml is looked at too."""
+    run_settings()
+    device()
     params = validate(Params, read_yaml(PARAMS), "", str(PARAMS))
     if params.contrast != PRESET:
         parse_setting(params.contrast)
@@ -237,15 +255,17 @@ def _read_all() -> tuple[Params, dict[str, AnyDataset]]:
             raise UserError(
                 f"params.yaml: datasets lists {name!r}, which is none of {', '.join(MODULES)}."
             )
-    return params, {name: read_settings(name, Paths(name).settings) for name in params.datasets}
+    return params, {
+        name: read_settings(name, Paths(name).settings, params.contrast) for name in params.datasets
+    }
 
 
-def read_settings(dataset: str, file: Path) -> AnyDataset:
+def read_settings(dataset: str, file: Path, contrast: str = PRESET) -> AnyDataset:
     """The settings of a data set that a file holds; raises UserError that names the file and the
-    first wrong keys.
+    first wrong keys, also where they do not fit one another or the `contrast` of params.yaml.
     """
     content, kinds = read_yaml(file), SETTINGS[dataset]
-    if content.get("task") not in kinds:
+    if content.get("task") not in list(kinds):  # a list compares anything, also what has no hash
         raise UserError(
             f"{file}: task is {content.get('task')!r}, but {dataset} is a data set of the task"
             f" {' or '.join(kinds)}."
@@ -256,6 +276,7 @@ def read_settings(dataset: str, file: Path) -> AnyDataset:
     try:
         settings = validate(kind, complete, "", str(file))
         parse_setting(settings.contrast)
+        check_between(settings, settings.contrast if contrast == PRESET else contrast)
     except UserError as mistake:
         raise UserError(in_the_files_words(str(mistake), file)) from None
     return settings

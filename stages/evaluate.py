@@ -1,6 +1,7 @@
 """Stage `evaluate`: figures and examples of what was sampled."""
 
 import csv
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def evaluate(dataset: DatasetArgument) -> None:
         if result.row in ("model", "model_shuffled"):
             print(
                 f"{dataset}: {result.row:15} {result.metric:18} {result.protocol:8}"
-                f" {result.mean:8.2f}"
+                f" {f'{result.mean:8.2f}' if math.isfinite(result.mean) else '       –'}"
             )
     print(f"{dataset}: all rows are in {paths.metrics / 'table.csv'}.")
 

@@ -22,6 +22,7 @@ from pipeline.runtime.files import atomic, sha256_file, write_json
 from pipeline.runtime.scratch import fingerprint, home, scratch
 from pipeline.storage.manifest import Manifest
 from pipeline.storage.store import Store
+from pipeline.storage.weights import weights_file
 from pipeline.training.batches import TrainingBatches
 from pipeline.training.history import write_history
 from pipeline.training.processes import processes
@@ -177,7 +178,7 @@ def start_from(network: Network, path: Path) -> None:
     architecture.
     """
     try:
-        network.load_state_dict(load_model(path).state_dict())
+        network.load_state_dict(load_model(weights_file(str(path))).state_dict())
     except RuntimeError as error:
         raise UserError(
             f"train.init {path} does not fit the model that train.model describes:"

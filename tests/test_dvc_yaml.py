@@ -150,3 +150,12 @@ def test_the_stage_sample_cannot_see_content():
     assert not names & {"tokens", "negatives", "judge"}
     assert "known=" not in source
     assert "read_audio" not in source
+
+
+def test_metrics_and_plots_are_of_whatever_data_sets_are_listed():
+    """`dvc metrics show` and `dvc plots show` once knew three sets by name."""
+    text = (ROOT / "dvc.yaml").read_text()
+    assert not [name for name in MODULES if re.search(rf"/{name}(/|\b)", text)]
+    shown = [*STAGES["evaluate"]["metrics"], *STAGES["train"]["plots"]]
+    assert len(shown) == 2
+    assert all("${item.dataset}" in path for entry in shown for path in entry)

@@ -16,7 +16,7 @@ from pipeline.codecs.quantisers import (
     as_rows,
     gumbel_noise,
 )
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Count, Decay, Positive, Section, Weight
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Averages(Section):
     a vector of the batch.
     """
 
-    decay: float
-    revive_below: float = 0.5
+    decay: Decay
+    revive_below: Weight = 0.5
 
 
 class EMACodebook(nn.Module):
@@ -109,9 +109,9 @@ class Gumbel(Section):
     `anneal_steps`, exponentially.
     """
 
-    temperature: float
-    final_temperature: float
-    anneal_steps: int
+    temperature: Positive
+    final_temperature: Positive
+    anneal_steps: Count
 
 
 class GumbelRelaxation(nn.Module):

@@ -5,10 +5,11 @@ patches.
 from pathlib import Path
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Amount, Section, Weight
 from pipeline.storage.tensors import read_state_dict
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -26,7 +27,7 @@ class Perceptual(Section):
     vgg16`).
     """
 
-    weight: float
+    weight: Weight
     vgg16: Path
 
 
@@ -75,10 +76,10 @@ class Critic(Section):
     layers of the critic.
     """
 
-    weight: float
-    start: int
-    width: int
-    layers: int
+    weight: Weight
+    start: Amount
+    width: int = Field(strict=True, ge=8, le=4096, multiple_of=8)
+    layers: int = Field(strict=True, ge=1, le=16)
 
 
 class PatchCritic(nn.Module):

@@ -4,10 +4,11 @@
 
 from math import prod
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int, Shaped
+from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.codecs.checks import at_once, check_codes, check_waveform
@@ -16,8 +17,10 @@ from pipeline.codecs.quantisers import Codebook, as_rows
 from pipeline.codecs.windows import decode_in_windows, encode_in_windows, inputs_of
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import sha256_file
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Codes, SampleRate, Section, Width
 from pipeline.storage.tensors import read_about, read_state_dict, write_tensors
+
+Stride = Annotated[int, Field(strict=True, ge=2, le=1024, multiple_of=2)]
 
 
 class JukeboxArchitecture(Section):
@@ -30,13 +33,13 @@ class JukeboxArchitecture(Section):
     """
 
     kind: Literal["jukebox"] = "jukebox"
-    sample_rate: int
-    strides: tuple[tuple[int, ...], ...]
-    width: tuple[int, ...]
-    depth: tuple[int, ...]
-    dilation_growth: int = 3
-    dimension: int
-    n_codes: int
+    sample_rate: SampleRate
+    strides: tuple[tuple[Stride, ...], ...] = Field(min_length=1)
+    width: tuple[Width, ...]
+    depth: tuple[Width, ...]
+    dilation_growth: int = Field(default=3, strict=True, ge=1, le=16)
+    dimension: Width
+    n_codes: Codes
 
     def hop(self, level: int) -> int:
         """Samples a code of `level` stands for."""

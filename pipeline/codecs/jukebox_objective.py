@@ -11,7 +11,7 @@ from pipeline.codecs.bottlenecks import Averages, EMACodebook
 from pipeline.codecs.jukebox import JukeboxVQVAE
 from pipeline.codecs.spectral_distances import Spectra, SpectralDistance
 from pipeline.codecs.training import Batches, Losses
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Count, Section, Weight
 from pipeline.runtime.seeds import torch_generator
 
 
@@ -21,12 +21,12 @@ class JukeboxObjective(Section):
     """
 
     kind: Literal["jukebox"] = "jukebox"
-    l2: float = 1.0
-    linf: float = 0.02
-    linf_samples: int = 2048
-    spectral: float = 1.0
+    l2: Weight = 1.0
+    linf: Weight = 0.02
+    linf_samples: Count = 2048
+    spectral: Weight = 1.0
     spectra: Spectra
-    commitment: float = 0.02
+    commitment: Weight = 0.02
     codebook: Averages
 
 

@@ -4,11 +4,11 @@ on its training split.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Annotated, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from pipeline.codecs.sound import (
@@ -23,9 +23,10 @@ from pipeline.codecs.used_codes import UsedCodes
 from pipeline.codecs.vqgan import VQGAN, VQGANArchitecture
 from pipeline.codecs.vqgan_objective import VQGANLearner, VQGANObjective
 from pipeline.media.content import AudioClips
+from pipeline.runtime.arrays import array_on_disk
 from pipeline.runtime.device import device
 from pipeline.runtime.files import atomic
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Count, SampleRate, Section, Seed, Width
 from pipeline.runtime.progress import progress
 from pipeline.runtime.seeds import torch_generator
 from pipeline.storage.weights import weights_file
@@ -46,15 +47,15 @@ class AudioCodec(Section):
     """
 
     weights: str | None
-    level: int
+    level: int = Field(strict=True, ge=0, le=2)
     architecture: AnyArchitecture | None = None
-    sample_rate: int
-    peak: float | None = None
-    crop: int
+    sample_rate: SampleRate
+    peak: Annotated[float, Field(strict=True, gt=0, le=1)] | None = None
+    crop: Count
     objective: AnyObjective | None = None
     training: CodecTraining | None = None
     fine_tune: bool = False
-    seed: int = 0
+    seed: Seed = 0
 
     @property
     def trains(self) -> bool:
@@ -81,11 +82,11 @@ class ImageCodec(Section):
     config: str | None = None
     used_codes: str | None = None
     architecture: VQGANArchitecture | None = None
-    image_size: int
+    image_size: Width
     objective: VQGANObjective | None = None
     training: CodecTraining | None = None
     fine_tune: bool = False
-    seed: int = 0
+    seed: Seed = 0
 
     @property
     def trains(self) -> bool:
@@ -205,7 +206,7 @@ def _decoded_once(sound: AudioClips, rows: list[int], path: Path) -> np.ndarray:
         length = round(sound.seconds * sound.sample_rate)
         starts = range(0, len(rows), READ_AT_ONCE)
         with atomic(path) as temporary:
-            decoded = np.lib.format.open_memmap(temporary, "w+", np.int16, (len(rows), length))
+            decoded = array_on_disk(temporary, (len(rows), length), np.int16)
             for start in progress(starts, "decoding sound tracks"):
                 waveforms = sound.read(rows[start : start + READ_AT_ONCE])
                 decoded[start : start + len(waveforms)] = (waveforms * 32767).round().numpy()

@@ -5,9 +5,10 @@ the ear notices.
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Section, Width
 
 JUKEBOX_RESOLUTIONS = ((2048, 240, 1200), (1024, 120, 600), (512, 50, 240))
 
@@ -17,7 +18,7 @@ class Spectra(Section):
     original), where the loud decides, logarithms, where the quiet counts as much, or both.
     """
 
-    resolutions: tuple[tuple[int, int, int], ...]
+    resolutions: tuple[tuple[Width, Width, Width], ...] = Field(min_length=1)
     scale: Literal["magnitude", "log", "both"]
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.codecs.quantisers import perplexity
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Amount, Count, Decay, Rate, Section, Weight, Width
 from pipeline.runtime.seeds import numpy_generator, torch_generator
 from pipeline.training.engine import Hooks, Outcome, Plan, fit
 from pipeline.training.optimiser import Descent
@@ -27,12 +27,12 @@ class CodecTraining(Section):
     `bf16` runs the network in bfloat16 on a GPU. The defaults serve the codecs trained here.
     """
 
-    steps: int
-    batch_size: int
-    learning_rate: float
-    final_learning_rate: float = 1e-4
-    warmup_steps: int = 50
-    betas: tuple[float, float] = (0.9, 0.99)
+    steps: Count
+    batch_size: Width
+    learning_rate: Rate
+    final_learning_rate: Weight = 1e-4
+    warmup_steps: Amount = 50
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
     bf16: bool = True
 
     def descent(self) -> Descent:

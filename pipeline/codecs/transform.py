@@ -9,7 +9,7 @@ Token k stands for the samples k * hop to (k + 1) * hop; T samples give ceil(T /
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -30,8 +30,10 @@ from pipeline.codecs.transform_layers import (
 from pipeline.codecs.windows import decode_in_windows, encode_in_windows
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import sha256_file
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Codes, SampleRate, Section
 from pipeline.storage.tensors import read_about, read_state_dict, write_tensors
+
+Blocks = Annotated[int, Field(strict=True, ge=1, le=256)]
 
 
 class TransformArchitecture(Section):
@@ -43,17 +45,17 @@ class TransformArchitecture(Section):
     """
 
     kind: Literal["transform"]
-    sample_rate: int = Field(ge=4000)
-    hop: int = Field(ge=8)
-    width: int = Field(ge=4)
-    blocks: tuple[int, int]
-    kernel: int = Field(default=7, ge=1)
-    expansion: int = Field(default=3, ge=1)
-    heads: int = Field(default=0, ge=0)
-    span: int = Field(default=32, ge=1)
-    dimension: int = Field(ge=2)
-    n_codes: int = Field(ge=2)
-    iterations: int = Field(default=32, ge=1)
+    sample_rate: SampleRate
+    hop: int = Field(strict=True, ge=8, le=2**16)
+    width: int = Field(strict=True, ge=4, le=2**14)
+    blocks: tuple[Blocks, Blocks]
+    kernel: int = Field(default=7, strict=True, ge=1, le=255)
+    expansion: int = Field(default=3, strict=True, ge=1, le=64)
+    heads: int = Field(default=0, strict=True, ge=0, le=1024)
+    span: int = Field(default=32, strict=True, ge=1, le=4096)
+    dimension: int = Field(strict=True, ge=2, le=4096)
+    n_codes: Codes
+    iterations: int = Field(default=32, strict=True, ge=1, le=1000)
 
 
 class TransformCodec(nn.Module):

@@ -14,7 +14,7 @@ from pipeline.codecs.bottlenecks import Averages, EMACodebook
 from pipeline.codecs.training import Batches, Losses
 from pipeline.codecs.transform import TransformCodec
 from pipeline.codecs.transform_layers import QUIETEST
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Section, Weight
 from pipeline.runtime.seeds import torch_generator
 
 MEL_BANDS = 64
@@ -30,10 +30,10 @@ class TransformObjective(Section):
     """
 
     kind: Literal["transform"]
-    levels: float = 1.0
-    relative: float = 1.0
-    mel: float = 1.0
-    commitment: float = 0.25
+    levels: Weight = 1.0
+    relative: Weight = 1.0
+    mel: Weight = 1.0
+    commitment: Weight = 0.25
     codebook: Averages = Averages(decay=0.99, revive_below=0.08)
 
 

@@ -14,7 +14,7 @@ from pipeline.codecs.used_codes import UsedCodes
 from pipeline.codecs.vqgan_layers import Decoder, Encoder, Sizes
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import sha256_file
-from pipeline.runtime.params import Section, read_yaml, validate
+from pipeline.runtime.params import Codes, Section, Width, read_yaml, validate
 from pipeline.storage.tensors import read_about, read_state_dict, read_tensors, write_tensors
 
 PIXELS_AT_ONCE = 2**20  # in one pass; bounds the memory for any batch
@@ -26,8 +26,8 @@ class VQGANArchitecture(Section):
     """
 
     quantiser: Literal["nearest", "gumbel"] = "nearest"
-    embed_dim: int
-    n_embed: int
+    embed_dim: Width
+    n_embed: Codes
     ddconfig: Sizes
 
 

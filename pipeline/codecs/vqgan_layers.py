@@ -4,11 +4,13 @@ dicts.
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Decay, Section, Width
 
 
 class Sizes(Section):
@@ -17,15 +19,15 @@ class Sizes(Section):
     """
 
     double_z: bool = False
-    z_channels: int
-    resolution: int
-    in_channels: int = 3
-    out_ch: int = 3
-    ch: int
-    ch_mult: tuple[int, ...]
-    num_res_blocks: int
-    attn_resolutions: tuple[int, ...] = ()
-    dropout: float = 0.0
+    z_channels: Width
+    resolution: Width
+    in_channels: Literal[3] = 3
+    out_ch: Literal[3] = 3
+    ch: Width
+    ch_mult: tuple[Width, ...] = Field(min_length=1, max_length=12)
+    num_res_blocks: Width
+    attn_resolutions: tuple[Width, ...] = ()
+    dropout: Decay = 0.0
 
     @property
     def factor(self) -> int:

@@ -2,7 +2,10 @@
 (Esser et al., 2021).
 """
 
+from typing import Annotated
+
 import torch
+from pydantic import Discriminator, Tag
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
@@ -13,8 +16,15 @@ from pipeline.codecs.quantisers import GumbelQuantiser, NearestQuantiser
 from pipeline.codecs.training import Batches, Losses
 from pipeline.codecs.vqgan import VQGAN
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Section, Weight
 from pipeline.runtime.seeds import torch_generator
+
+
+def _kind_of(bottleneck: object) -> str:
+    """Which of the two a section describes: a temperature is the Gumbel quantiser's."""
+    if isinstance(bottleneck, dict):
+        return "gumbel" if "temperature" in bottleneck else "averages"
+    return "gumbel" if isinstance(bottleneck, Gumbel) else "averages"
 
 
 class VQGANObjective(Section):
@@ -25,10 +35,13 @@ class VQGANObjective(Section):
     `bottleneck` belongs to the quantiser: averages for `nearest`, a temperature for `gumbel`.
     """
 
-    l1: float = 1.0
-    l2: float
-    commitment: float = 0.25
-    bottleneck: Averages | Gumbel
+    l1: Weight = 1.0
+    l2: Weight
+    commitment: Weight = 0.25
+    bottleneck: Annotated[
+        Annotated[Averages, Tag("averages")] | Annotated[Gumbel, Tag("gumbel")],
+        Discriminator(_kind_of),
+    ]
     perceptual: Perceptual | None = None
     critic: Critic | None = None
 

@@ -8,15 +8,13 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
-
 from pipeline.datasets.archives import GIB, fetch_archive
 from pipeline.datasets.captions import CAPTIONS, tidy
 from pipeline.datasets.listing import Folder, Skipped, existing, first_existing
 from pipeline.datasets.pictures import check_pictures, record_pictures
 from pipeline.datasets.segments import hold_out
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Amount, Section, Seed
 from pipeline.runtime.progress import progress
 from pipeline.storage.manifest import Clip
 
@@ -48,8 +46,8 @@ class Coco(Section):
     source: Literal["local", "official"]
     media_root: Folder
     year: Literal[2014, 2017]
-    validation_images: int = Field(ge=0)
-    split_seed: int
+    validation_images: Amount
+    split_seed: Seed
 
 
 def prepare(config: Coco, raw: Path) -> Skipped:

@@ -9,15 +9,13 @@ VQ-Diffusion and unlike StackGAN.
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
-
 from pipeline.datasets.archives import GIB, fetch_archive
 from pipeline.datasets.captions import CAPTIONS, read_lines
 from pipeline.datasets.listing import Folder, Skipped, existing, first_existing, shorten
 from pipeline.datasets.pictures import check_pictures, record_pictures
 from pipeline.datasets.segments import hold_out
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Amount, Section, Seed
 from pipeline.runtime.progress import progress
 from pipeline.storage.archive import unpack
 from pipeline.storage.manifest import Clip
@@ -49,8 +47,8 @@ class Cub200(Section):
 
     source: Literal["local", "official"]
     media_root: Folder
-    validation_images: int = Field(ge=0)
-    split_seed: int
+    validation_images: Amount
+    split_seed: Seed
 
 
 def prepare(config: Cub200, raw: Path) -> Skipped:

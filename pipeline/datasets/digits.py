@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from pydantic import Field
 
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Section, Seed
 from pipeline.runtime.progress import progress
 from pipeline.storage.manifest import Clip, write_manifest
 
@@ -19,10 +19,10 @@ from pipeline.storage.manifest import Clip, write_manifest
 class Digits(Section):
     """The size of the pictures and of the held-out splits, drawn by class from a seed."""
 
-    image_size: int = Field(ge=8, le=256, multiple_of=8)
-    val: int = Field(ge=10, le=800)
-    test: int = Field(ge=10, le=800)
-    seed: int = Field(ge=0, lt=2**32)
+    image_size: int = Field(strict=True, ge=8, le=256, multiple_of=8)
+    val: int = Field(strict=True, ge=10, le=800)
+    test: int = Field(strict=True, ge=10, le=800)
+    seed: Seed
 
 
 def check(config: Digits) -> list[str]:

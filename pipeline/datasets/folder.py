@@ -11,7 +11,7 @@ from pipeline.datasets.listing import Skipped, existing, record
 from pipeline.media.audio import is_silent, read_audio
 from pipeline.media.video import EXTENSIONS, probe
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Decay, Seconds, Section, Seed
 from pipeline.runtime.progress import progress
 from pipeline.runtime.seeds import numpy_generator
 from pipeline.storage.manifest import Clip
@@ -31,13 +31,13 @@ class Folder(Section):
     """
 
     media_root: FolderPath
-    clip_seconds: float = Field(gt=0)
-    hop_seconds: float = Field(gt=0)
+    clip_seconds: Seconds
+    hop_seconds: Seconds
     genres: bool
-    val_share: float = Field(ge=0, lt=1)
-    test_share: float = Field(ge=0, lt=1)
-    split_seed: int
-    silence_db: float
+    val_share: Decay
+    test_share: Decay
+    split_seed: Seed
+    silence_db: float = Field(strict=True, ge=-200, le=0)
 
     @model_validator(mode="after")
     def _leaves_training(self) -> "Folder":

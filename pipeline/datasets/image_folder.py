@@ -16,7 +16,7 @@ from pipeline.datasets.captions import CAPTIONS, refuse_long_captions, write_cap
 from pipeline.datasets.listing import Folder, Skipped, existing, shorten, write_listing
 from pipeline.media.image import EXTENSIONS, load_rgb
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Section, Seed
 from pipeline.runtime.progress import progress
 from pipeline.runtime.seeds import numpy_generator
 from pipeline.storage.manifest import Clip, check_clips, write_manifest
@@ -34,9 +34,9 @@ class ImageFolder(Section):
 
     media_root: Folder
     captions: Path | None
-    val: float = Field(gt=0, lt=0.5)
-    test: float = Field(gt=0, lt=0.5)
-    seed: int
+    val: float = Field(strict=True, gt=0, lt=0.5)
+    test: float = Field(strict=True, gt=0, lt=0.5)
+    seed: Seed
 
 
 def check(config: ImageFolder) -> list[str]:

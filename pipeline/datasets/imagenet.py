@@ -9,15 +9,13 @@ import json
 import re
 from pathlib import Path
 
-from pydantic import Field
-
 from pipeline.datasets.listing import Folder, Skipped, existing
 from pipeline.datasets.pictures import check_pictures, record_pictures
 from pipeline.datasets.segments import hold_out
 from pipeline.media.image import EXTENSIONS
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import write_json
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Amount, Section, Seed
 from pipeline.runtime.progress import progress
 from pipeline.storage.manifest import Clip
 
@@ -33,8 +31,8 @@ class Imagenet(Section):
     """
 
     media_root: Folder
-    validation_images: int = Field(ge=0)
-    split_seed: int
+    validation_images: Amount
+    split_seed: Seed
 
 
 def prepare(config: Imagenet, raw: Path) -> Skipped:

@@ -9,8 +9,6 @@ import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
-
 from pipeline.datasets.listing import (
     Folder,
     Skipped,
@@ -25,7 +23,7 @@ from pipeline.datasets.probe import array_trouble, seconds_of, sound_trouble, vi
 from pipeline.datasets.segments import hold_out, read_list, split_segment
 from pipeline.media.video import EXTENSIONS
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Amount, Section, Seed
 from pipeline.runtime.progress import progress
 from pipeline.storage.manifest import Clip
 
@@ -49,8 +47,8 @@ class Tiktok(Section):
     media_root: Folder
     train_list: Folder
     test_list: Folder
-    validation_songs: int = Field(ge=0)
-    split_seed: int
+    validation_songs: Amount
+    split_seed: Seed
 
     @property
     def clip_seconds(self) -> float:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from pipeline.datasets.captions import CAPTIONS, write_captions
 from pipeline.datasets.scenes import COLOURS, SHAPES, SIZES, Scene, Thing, captions, draw
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Section, Seed
 from pipeline.runtime.progress import progress
 from pipeline.runtime.seeds import numpy_generator
 from pipeline.storage.manifest import Clip, write_manifest
@@ -24,12 +24,12 @@ class ToyShapes(Section):
     the test shows.
     """
 
-    image_size: int = Field(ge=32, le=512, multiple_of=32)
-    train: int = Field(ge=10)
-    val: int = Field(ge=1)
-    test: int = Field(ge=1)
-    held_out: float = Field(ge=0.01, le=0.8)
-    seed: int
+    image_size: int = Field(strict=True, ge=32, le=512, multiple_of=32)
+    train: int = Field(strict=True, ge=10, le=10**7)
+    val: int = Field(strict=True, ge=1, le=10**7)
+    test: int = Field(strict=True, ge=1, le=10**7)
+    held_out: float = Field(strict=True, ge=0.01, le=0.8)
+    seed: Seed
 
 
 def check(config: ToyShapes) -> list[str]:

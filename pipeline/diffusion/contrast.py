@@ -11,12 +11,12 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor
 
 from pipeline.diffusion.process import uniform
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Count, Positive, Section, Weight
 
 Direction = Literal["constant", "decreasing", "increasing"]
 SETTINGS = ("vanilla", "step_intra", "step_inter", "sample_intra", "sample_inter")
@@ -45,13 +45,13 @@ class Contrast(Section):
     chains: Literal["parallel", "released"] = "parallel"
     scale: Literal["mean", "sum", "log_n"] = "mean"
     keep_positive: bool = False
-    intra_weight: float = Field(ge=0)
-    inter_weight: float = Field(ge=0)
+    intra_weight: Weight
+    inter_weight: Weight
     direction: Direction = "decreasing"
-    temperature: float = Field(default=1.0, gt=0)
-    negatives_per_step: int | None = Field(default=None, ge=1)
-    contrastive_steps: int | None = Field(default=None, ge=1)
-    cap: float | None = Field(default=None, gt=0)
+    temperature: Positive = 1.0
+    negatives_per_step: Count | None = None
+    contrastive_steps: Count | None = None
+    cap: Positive | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> "Contrast":

@@ -11,7 +11,6 @@ from typing import Literal
 import torch
 import torch.distributed as dist
 from jaxtyping import Float, Int
-from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.diffusion.contrast import (
@@ -28,7 +27,7 @@ from pipeline.diffusion.process import MaskAndReplace, uniform
 from pipeline.diffusion.steps import ImportanceSteps, UniformSteps
 from pipeline.diffusion.weights import Compared, Weights, contrast_weights, likelihood_weights
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Decay, Section, Weight
 
 PATIENCE = 100  # training steps before the balance of the terms is judged
 MEMORY = 0.98  # of the running averages it is judged by
@@ -44,9 +43,9 @@ class Loss(Section):
     """
 
     t_sampling: Literal["importance", "uniform"] = "importance"
-    auxiliary_weight: float = Field(ge=0)
+    auxiliary_weight: Weight
     auxiliary_direction: Direction = "decreasing"
-    null_probability: float = Field(ge=0, lt=1)
+    null_probability: Decay
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pipeline.diffusion.predictions import C, Network
 from pipeline.diffusion.process import MaskAndReplace, uniform
 from pipeline.diffusion.truncation import N_NOISE, above, draw, draw_truncated, truncate
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Count, Positive, Section, Weight
 
 
 class Sampling(Section):
@@ -32,12 +32,12 @@ class Sampling(Section):
     4.5, fading); 0: none.
     """
 
-    steps: int = Field(ge=1)
-    truncation: float = Field(default=0.86, gt=0, le=1)
-    temperature: float = Field(default=1.0, gt=0)
-    guidance: float = Field(default=1.0, ge=0)
+    steps: Count
+    truncation: float = Field(default=0.86, strict=True, gt=0, le=1)
+    temperature: Positive = 1.0
+    guidance: Weight = 1.0
     order: Literal["random", "purity", "confidence", "halton"] = "random"
-    choice_temperature: float = Field(default=0.0, ge=0)
+    choice_temperature: Weight = 0.0
 
 
 @torch.no_grad()

@@ -16,9 +16,10 @@ from pipeline.features.flow import flow_input, load_raft, optical_flow
 from pipeline.features.i3d import I3D, SHORTEST, rgb_input, windowed_features
 from pipeline.features.i3d_training import I3DTraining, random_i3d, train_i3d
 from pipeline.media.video import read_frames
+from pipeline.runtime.arrays import array_on_disk
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import FrameRate, Section
 from pipeline.runtime.progress import progress
 from pipeline.storage.manifest import Clip, Manifest
 from pipeline.storage.weights import weights_file
@@ -40,10 +41,10 @@ class VisualConfig(Section):
     weights: str
     flow: str | None = None
     raft: str | None = None
-    fps: float = Field(gt=0)
-    size: int = Field(ge=32)
-    width: float = Field(gt=0, le=1)
-    window: int = Field(ge=SHORTEST)
+    fps: FrameRate
+    size: int = Field(strict=True, ge=32, le=1024)
+    width: float = Field(strict=True, gt=0, le=1)
+    window: int = Field(strict=True, ge=SHORTEST, le=2**16)
     training: I3DTraining | None = None
 
     @model_validator(mode="after")
@@ -156,8 +157,8 @@ def _train(
     clips = [manifest.clips[row] for row in manifest.of("train") if manifest.clips[row].genre]
     shape = (len(clips), round(duration_s * config.fps), config.size, config.size, 3)
     store, done = (
-        _array(scratch / "frames.npy", shape),
-        _array(scratch / "frames_done.npy", (len(clips),)),
+        array_on_disk(scratch / "frames.npy", shape, np.uint8),
+        array_on_disk(scratch / "frames_done.npy", (len(clips),), np.uint8),
     )
 
     def read(row: int) -> None:
@@ -188,11 +189,6 @@ class _Rows:
 
     def __getitem__(self, number: int) -> np.ndarray:
         return self.array[self.rows[number]]
-
-
-def _array(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """An array of bytes on disk: as a killed run left it, or zeros."""
-    return np.lib.format.open_memmap(path, "r+" if path.exists() else "w+", np.uint8, shape)
 
 
 def in_threads(work: Callable, items: Iterable) -> Iterator:

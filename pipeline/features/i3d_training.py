@@ -8,14 +8,15 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import update_bn
 
-from pipeline.features.i3d import I3D, rgb_input
+from pipeline.features.i3d import I3D, SHORTEST, rgb_input
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Count, Rate, Section, Seed
 from pipeline.runtime.seeds import numpy_generator, torch_generator
 from pipeline.training.engine import Outcome, Plan, fit
 from pipeline.training.optimiser import Descent
@@ -36,11 +37,11 @@ class Clips(Protocol):
 class I3DTraining(Section):
     """Adam with a half-cosine learning rate over `steps` batches of windows of `frames` frames."""
 
-    steps: int
-    batch_size: int
-    frames: int
-    learning_rate: float
-    seed: int
+    steps: Count
+    batch_size: int = Field(strict=True, ge=2, le=2**16)
+    frames: int = Field(strict=True, ge=SHORTEST, le=2**16)
+    learning_rate: Rate
+    seed: Seed
 
 
 class GenreTask(nn.Module):

@@ -12,7 +12,7 @@ from pipeline.features.text import END, ClipText, tokenise
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import sha256_file
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Section, Width
 from pipeline.runtime.progress import progress
 from pipeline.storage.manifest import Manifest
 from pipeline.storage.store import write_store
@@ -29,7 +29,7 @@ class ExtractCaptions(Section):
 
     text: Literal["bpe", "clip"]
     weights: str | None = None
-    per_picture: int
+    per_picture: Width
 
 
 class ExtractLabels(Section):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from pipeline.features import pose_blazepose, pose_movenet, pose_rcnn
 from pipeline.features.pose import Pose, as_coco17, at_times, keypoints_pose, resample
@@ -23,7 +23,7 @@ from pipeline.features.pose_files import (
 )
 from pipeline.media.video import probe, timed_frames
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import FrameRate, Section, Share
 from pipeline.storage.manifest import Clip, Manifest
 from pipeline.storage.poses import PoseKind, numbers_per_frame
 from pipeline.storage.weights import weights_file
@@ -69,10 +69,10 @@ class PoseConfig(Section):
         "aist_smpl",
         "array",
     ]
-    fps: float = Field(gt=0)
+    fps: FrameRate
     weights: str | None = None
-    file_fps: float | None = None
-    least_seen: float = Field(default=0.5, ge=0, le=1)
+    file_fps: FrameRate | None = None
+    least_seen: Share = 0.5
 
     @model_validator(mode="after")
     def _fits(self) -> "PoseConfig":

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.features.pose import GUESSED, Pose, keypoints_pose
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Section, Seed
 from pipeline.runtime.seeds import numpy_generator
 
 RATE = 60.0  # a second, at which errors are drawn: so often they were measured
@@ -35,8 +35,8 @@ class Tracking(Section):
     """
 
     readers: tuple[ReaderName, ...] = Field(min_length=1)
-    level: float = Field(default=1.0, gt=0, le=3)
-    seed: int
+    level: float = Field(default=1.0, strict=True, gt=0, le=3)
+    seed: Seed
 
     def read(self, pose: Pose, clip: str) -> Pose:
         """The pose of a clip as a reader would have reported it."""

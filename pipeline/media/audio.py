@@ -4,6 +4,7 @@ Peaks: a stretch whose peak passes 1 after decoding or resampling (lossy tracks 
 to a peak of 1 as a whole. Nothing is ever clipped, and nothing quieter is touched.
 """
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,10 +110,10 @@ def is_silent(waveform: np.ndarray, threshold_db: float = SILENCE_DB) -> bool:
 
 def write_wav(path: Path, waveform: np.ndarray, sample_rate: int) -> None:
     """Writes a mono 16-bit wav file atomically; peaks above 1 are scaled down, never clipped."""
+    content = io.BytesIO()  # libsndfile says of a full disk only "System error"
+    soundfile.write(content, limit_peak(waveform), sample_rate, format="WAV", subtype="PCM_16")
     with atomic(Path(path)) as temporary:
-        soundfile.write(
-            temporary, limit_peak(waveform), sample_rate, format="WAV", subtype="PCM_16"
-        )
+        temporary.write_bytes(content.getbuffer())
 
 
 def reduce_noise(waveform: np.ndarray, sample_rate: int) -> np.ndarray:

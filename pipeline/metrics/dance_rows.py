@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
+from pydantic import Field
 
 from pipeline.media.audio import reduce_noise
 from pipeline.metrics import controls
@@ -24,7 +25,7 @@ from pipeline.metrics.dance_data import DanceData
 from pipeline.metrics.dance_summary import by_clip, distances, summarise
 from pipeline.metrics.music import Spectra, likeness, spectra
 from pipeline.metrics.results import Evaluation
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Amount, Draws, Percent, Section, Seed
 from pipeline.runtime.progress import progress
 from pipeline.runtime.seeds import numpy_generator
 from pipeline.storage.store import Store
@@ -39,13 +40,13 @@ class EvaluateDance(Section):
     percent of positions counts as copied. `examples`: clips shown on the page.
     """
 
-    protocols: tuple[Protocol, ...] = ("d2m", "loris", "5hz")
-    bootstrap_draws: int
-    seed: int = 0
+    protocols: tuple[Protocol, ...] = Field(default=("d2m", "loris", "5hz"), min_length=1)
+    bootstrap_draws: Draws
+    seed: Seed = 0
     noise_reduce: bool = False
-    metronome_bpm: float = 120.0
-    copied_below: float
-    examples: int
+    metronome_bpm: float = Field(default=120.0, strict=True, ge=20, le=400)
+    copied_below: Percent
+    examples: Amount
 
 
 def evaluate_dance(data: DanceData, clips: Clips, settings: EvaluateDance) -> Evaluation:

@@ -26,7 +26,22 @@ def withhold(evaluation: Evaluation) -> Evaluation:
     return replace(
         evaluation,
         results=results,
-        remarks={**evaluation.remarks, "withheld": list(reasons)},
+        remarks={**evaluation.remarks, "withheld": list(reasons)}
+        | {"shows": _shows(evaluation.results)},
+    )
+
+
+def _shows(results: list[Result]) -> str:
+    """What so few items can show and what they cannot, for the head of a report."""
+    clips = max((result.n_clips for result in results), default=0)
+    songs = max((result.n_songs for result in results), default=0)
+    of = f" of {songs} songs" if songs < clips else ""
+    return (
+        f"The test split has {clips} items{of}, and a report rests on {LEAST_TEST_CLIPS} of"
+        f" {LEAST_TEST_SONGS} at the least. They show that every stage works on these data, and"
+        " what the model makes of them: listen and look. They do not show how it does on others,"
+        " nor which of two settings is better: a row above another one by a few points, the"
+        " model's above its shuffled one included, can be chance."
     )
 
 

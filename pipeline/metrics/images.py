@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from pipeline.datasets.captions import captions_of
@@ -37,7 +38,7 @@ from pipeline.metrics.image_figures import (
 from pipeline.metrics.judges import Judge
 from pipeline.metrics.results import Evaluation
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Amount, Draws, Percent, Section, Seed
 from pipeline.runtime.progress import progress
 from pipeline.runtime.seeds import numpy_generator
 from pipeline.storage.manifest import Clip, Manifest
@@ -60,12 +61,12 @@ class EvaluateImages(Section):
     item's in fewer percent of positions counts as copied. `examples`: pictures shown on the page.
     """
 
-    references: tuple[Literal["test", "train"], ...]
+    references: tuple[Literal["test", "train"], ...] = Field(min_length=1)
     exact_shapes: bool = False
-    bootstrap_draws: int
-    seed: int = 0
-    copied_below: float
-    examples: int
+    bootstrap_draws: Draws
+    seed: Seed = 0
+    copied_below: Percent
+    examples: Amount
 
 
 @dataclass(frozen=True)

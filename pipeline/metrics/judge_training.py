@@ -18,7 +18,7 @@ from pipeline.metrics.accuracy import top_k_hits
 from pipeline.metrics.clip_score import draw_distractors, r_precision_hits
 from pipeline.metrics.judge_networks import Classifier, Matcher, vocabulary_of
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Count, Rate, Section, Seed
 from pipeline.runtime.progress import progress
 from pipeline.runtime.seeds import derived_seed, numpy_generator, torch_generator
 from pipeline.storage.manifest import Manifest
@@ -39,13 +39,13 @@ class TrainedJudge(Section):
 
     kind: Literal["trained"]
     reads: Literal["labels", "captions"]
-    image_size: int = Field(ge=16, le=128)
-    width: int = Field(ge=8, multiple_of=8)
-    steps: int = Field(ge=1)
-    batch_size: int = Field(ge=2)
-    learning_rate: float = Field(gt=0)
-    pictures: int = Field(ge=2)
-    seed: int
+    image_size: int = Field(strict=True, ge=16, le=128)
+    width: int = Field(strict=True, ge=8, le=1024, multiple_of=8)
+    steps: Count
+    batch_size: int = Field(strict=True, ge=2, le=2**16)
+    learning_rate: Rate
+    pictures: int = Field(strict=True, ge=2, le=10**7)
+    seed: Seed
 
 
 def train_classifier(

@@ -6,7 +6,6 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.model.condition import Condition, Prepared
@@ -23,7 +22,7 @@ from pipeline.model.layers import (
 )
 from pipeline.model.positions import resample
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Rate, Section, Width
 
 
 class DenoiserConfig(Section):
@@ -33,17 +32,17 @@ class DenoiserConfig(Section):
     conv x 4 (class).
     """
 
-    layers: int = Field(ge=1)
-    width: int
-    heads: int
+    layers: Width
+    width: Width
+    heads: Width
     feed_forward: Literal["linear", "conv"]
-    factor: int
+    factor: Width
     positions: Literal["learned", "sinusoid"] = "learned"
     zero_init: bool
     """Every block starts as the identity: modulations and the last layer of each residual branch
     start at zero.
     """
-    init_std: float | None = Field(default=None, gt=0)
+    init_std: Rate | None = None
     """Of the weights at the start (the paper's code: 0.02); null: 0.64 / sqrt(width), which is that
     at width 1024, and lets narrow networks learn faster.
     """

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
 import torch
 from pydantic import Field, ValidationError, model_validator
@@ -14,7 +14,7 @@ from pipeline.diffusion.process import MaskAndReplace
 from pipeline.model.encoders.modalities import KEPT, Dropout
 from pipeline.model.network import Network
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Count, Positive, Section, Seed
 from pipeline.runtime.run import run_settings
 from pipeline.runtime.seeds import shared_generator
 from pipeline.training.batches import Batch, TrainingBatches
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 M = TypeVar("M")
+Steps = Annotated[int, Field(strict=True, ge=2, le=10_000)]
 
 
 class Train(Section, Generic[M]):
@@ -37,12 +38,12 @@ class Train(Section, Generic[M]):
     stay in float32. `diffusion_steps` is T.
     """
 
-    seed: int
+    seed: Seed
     init: str | None = None
-    steps: int | None = Field(default=None, ge=1)
-    epochs: float | None = Field(default=None, gt=0)
-    batch_size: int = Field(ge=1)
-    diffusion_steps: int
+    steps: Count | None = None
+    epochs: Positive | None = None
+    batch_size: Count
+    diffusion_steps: Steps
     bf16: bool = True
     model: M
     loss: Loss
@@ -68,12 +69,19 @@ class Train(Section, Generic[M]):
         steps = math.ceil(self.epochs * n_rows / self.batch_size)
         content = {**dict(self), "epochs": None, "steps": steps}
         try:
-            return type(self).model_validate(content)
+            found = type(self).model_validate(content)
         except ValidationError as error:
             raise UserError(
                 f"train.epochs: {self.epochs:g} epochs of {n_rows} rows are {steps} steps;"
-                f" {error.errors()[0]['msg']}."
+                f" {error.errors()[0]['msg'].removeprefix('Value error, ')}."
             ) from None
+        if self.optimiser.warmup_steps >= steps:
+            raise UserError(
+                f"train.optimiser.warmup_steps is {self.optimiser.warmup_steps}, but"
+                f" {self.epochs:g} epochs of {n_rows} rows are {steps} steps; the warm-up must end"
+                " before the training does."
+            )
+        return found
 
 
 class DenoiserTask(nn.Module):

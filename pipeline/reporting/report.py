@@ -32,6 +32,7 @@ class Section:
     examples_folder: Path
     curves: dict[str, dict]
     listed: bool = True
+    shows: str | None = None
 
 
 def read_sections(listed: list[str], metrics: Path, examples: Path, mos: Path) -> list[Section]:
@@ -68,7 +69,10 @@ def read_section(dataset: str, metrics: Path, examples: Path, mos: Path) -> Sect
         if contrast
         else {}
     )
-    return Section(dataset, facts(remarks), results, blocks(results), titles, shown, folder, curves)
+    return Section(
+        *(dataset, facts(remarks), results, blocks(results), titles, shown, folder, curves),
+        shows=remarks.get("shows"),
+    )
 
 
 def write_tables_and_figures(sections: list[Section], reports: Path) -> None:
@@ -103,11 +107,22 @@ data sets they were measured on.
 """
 
 
+_NO_EXAMPLES = (
+    "Its examples and curves are not in this checkout, so their figures are left out: list it in"
+    " `datasets`, then `dvc pull` or `dvc repro` brings them.\n"
+)
+
+
 def _describe(section: Section, tables: Path, drawings: Path) -> str:
     """The README's part on one data set; writes its tables and figures on the way."""
     name = section.dataset
     title = name if section.listed else f"{name} (not part of this run)"
-    parts = [f"\n## {title}\n", *(f"- {words}: {value}" for words, value in section.facts), ""]
+    parts = [f"\n## {title}\n"]
+    if section.shows:
+        parts.append(f"**{section.shows}**\n")
+    if not section.listed and section.examples is None:
+        parts.append(_NO_EXAMPLES)
+    parts += [*(f"- {words}: {value}" for words, value in section.facts), ""]
     if figures.draw_controls(drawings / f"{name}_controls.png", section.results):
         parts.append(f"![The model of {name} between its controls](figures/{name}_controls.png)\n")
     for block in section.blocks:

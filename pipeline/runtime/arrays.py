@@ -1,5 +1,8 @@
-"""Arrays in .npy files, and in .npz files, where every one is held to its CRC."""
+"""Arrays in .npy files, and in .npz files, where every one is held to its CRC; arrays on disk that
+are filled piece by piece.
+"""
 
+import os
 import tokenize
 import zipfile
 import zlib
@@ -8,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.runtime.errors import DamagedFile, UserError
+from pipeline.runtime.files import atomic
 
 _DAMAGED = (  # what numpy and zipfile raise for a file that was cut, emptied or altered
     *(OSError, ValueError, TypeError, AttributeError, KeyError, EOFError, SyntaxError),
@@ -44,3 +48,22 @@ def read_array(path: Path) -> np.ndarray:
     if not isinstance(values, np.ndarray):
         raise UserError(f"{path} is not a .npy file of numbers (it holds several).")
     return values
+
+
+def array_on_disk(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> np.memmap:
+    """A writable array mapped from a .npy file: as an earlier run left it, or zeros.
+
+    All its space is taken before the first write, because a disk that becomes full under a mapped
+    file ends the process without a word.
+    """
+    try:
+        found = np.lib.format.open_memmap(path, "r+")
+        if found.shape == shape and found.dtype == dtype:
+            return found
+    except _DAMAGED:
+        pass  # missing, or of a run that was killed as it began
+    with atomic(path) as temporary:
+        np.lib.format.open_memmap(temporary, "w+", dtype, shape)
+        with open(temporary, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    return np.lib.format.open_memmap(path, "r+")

@@ -4,13 +4,18 @@ import os
 
 import torch
 
-from pipeline.runtime.run import run_settings
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.run import run_file, run_settings
 
 
 def device() -> torch.device:
     """The accelerator when there is one, else the CPU; `device` of run.yaml overrides, and
-    `CDCD_DEVICE` that.
+    `CDCD_DEVICE` that; raises UserError for a name that is none.
     """
     if name := os.environ.get("CDCD_DEVICE") or run_settings().device:
-        return torch.device(name)
+        try:
+            return torch.device(name)
+        except RuntimeError:
+            where = "CDCD_DEVICE" if os.environ.get("CDCD_DEVICE") else f"{run_file()}: device"
+            raise UserError(f"{where} is {name!r}, which is no device; cpu and cuda are.") from None
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -28,24 +28,33 @@ def atomic(path: Path) -> Iterator[Path]:
             _remove(path)
         os.replace(temporary, path)
     except Exception as error:
-        if _is_full(error):
-            raise UserError(
-                f"No space left on the disk while writing {path}; free some and run the command"
-                " again."
-            ) from None
+        if is_full(error):
+            raise UserError(no_space(path)) from None
         raise
     finally:
         _remove(temporary)
 
 
-def _is_full(error: Exception) -> bool:
-    """Whether it says that the disk or the quota is used up: by its number, in the words of HDF5
-    and safetensors, or in those of torch.save, which tells a failed write and no reason.
+def is_full(error: BaseException) -> bool:
+    """Whether it says that the disk, the quota or the size allowed to a file is used up: by its
+    number or, where libraries pass on words alone, in those of HDF5 and safetensors.
     """
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in _FULL:
         return True
-    phrases = ("No space left", "os error 28", "Disk quota exceeded", "PytorchStreamWriter failed")
-    return any(phrase in str(error) for phrase in phrases)
+    return any(phrase in str(error) for phrase in _FULL_IN_WORDS)
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_IN_WORDS = (
+    *(os.strerror(number) for number in _FULL),
+    *(f"os error {number})" for number in _FULL),
+    *(f"errno = {number}," for number in _FULL),
+)
+
+
+def no_space(where: object) -> str:
+    """The sentence for a full disk."""
+    return f"No space left on the disk while writing {where}; free some and run the command again."
 
 
 def _sync(path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.runtime.params import read_yaml, validate
+from pipeline.runtime.params import Amount, Count, read_yaml, validate
 from pipeline.runtime.scratch import home
 
 
@@ -21,23 +21,23 @@ class RunSettings(BaseModel):
 
     device: str | None = None
     """The torch device; null: an accelerator when there is one. `CDCD_DEVICE` overrides it."""
-    workers: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, strict=True, ge=0, le=256)
     """Processes that read training batches ahead."""
-    log_every: int = Field(default=10, ge=1)
+    log_every: Count = 10
     """Training steps that a row of the history sums up."""
-    checkpoint_every: int = Field(default=100, ge=1)
+    checkpoint_every: Count = 100
     """Training steps between checkpoints."""
-    validate_every: int = Field(default=100, ge=1)
+    validate_every: Count = 100
     """Training steps between looks at held-out rows; a multiple of `log_every` is sensible."""
-    validation_batches: int = Field(default=4, ge=1)
+    validation_batches: Count = 4
     """Batches of held-out rows a look takes."""
-    bound_every: int = Field(default=50, ge=0)
+    bound_every: Amount = 50
     """Training steps between estimates of the mutual-information bound; 0: never."""
-    extract_batch: int = Field(default=20, ge=1)
+    extract_batch: Count = 20
     """Clips whose conditions are computed, and kept across a kill, at once."""
-    tokenize_batch: int = Field(default=32, ge=1)
+    tokenize_batch: Count = 32
     """Clips or pictures that are encoded at once."""
-    sample_batch: int = Field(default=64, ge=1)
+    sample_batch: Count = 64
     """Samples that are drawn at once; each has its own noise, so this changes rounding at most."""
 
 

@@ -68,7 +68,13 @@ def scratch(mark: str) -> Iterator[Path]:
     with open(folder.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         folder.mkdir(exist_ok=True)
-        yield folder
+        try:
+            yield folder
+        except BaseException:
+            if not any(folder.iterdir()):  # a mistake before any work
+                folder.rmdir()
+                folder.with_suffix(".lock").unlink(missing_ok=True)
+            raise
         shutil.rmtree(folder)
         folder.with_suffix(".lock").unlink(missing_ok=True)
 

@@ -41,8 +41,9 @@ def unpack(archive: Path, folder: Path, max_bytes: int) -> None:
     """Unpacks a .zip, .tar, .tgz or .tar.gz into `folder`, merging with what is there.
 
     Raises UserError, with nothing written into or outside `folder`, when a member has an absolute
-    path or `..`, is a link or a device, when the contents exceed `max_bytes`, or when the archive
-    is truncated or damaged.
+    path or `..`, is a link or a device, when the contents exceed `max_bytes`, when a file would
+    take the place of a folder (or a folder that of a file), or when the archive is truncated or
+    damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     ending = f".{os.getpid()}.tmp"  # so that it is known for litter when this process is killed
@@ -60,6 +61,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int) -> None:
         except _DAMAGED as error:
             reason = str(error).partition("\n")[0].strip() or type(error).__name__
             raise DamagedFile(archive, reason, "delete it and download it again") from None
+        _refuse_conflicts(archive, Path(temporary), folder)
         _merge(Path(temporary), folder)
 
 
@@ -112,6 +114,19 @@ def _refuse_unsafe(archive: Path, name: str, regular: bool, total: int, max_byte
             f"{archive} unpacks to more than {max_bytes:,} bytes; the published file is smaller, do"
             " not use it."
         )
+
+
+def _refuse_conflicts(archive: Path, source: Path, target: Path) -> None:
+    """Raises UserError, before anything is moved, where a file would take the place of a folder, or
+    a folder that of a file.
+    """
+    for entry in source.rglob("*"):
+        place = target / entry.relative_to(source)
+        if place.exists() and place.is_dir() != entry.is_dir():
+            raise UserError(
+                f"{archive} holds {entry.relative_to(source)}, but {place} is a"
+                f" {'folder' if place.is_dir() else 'file'} there; move that away first."
+            )
 
 
 def _merge(source: Path, target: Path) -> None:

@@ -138,12 +138,19 @@ def weights_file(name: str) -> Path:
     if name in registry():
         return find(name)
     path = Path(name).expanduser()
-    if not path.exists():
-        raise UserError(
-            f"{path} does not exist; give a path to weights, or one of the names"
-            f" {', '.join(registry())}."
-        )
-    return path
+    if path.exists():
+        return path
+    match path.parts:
+        case ("data", dataset, *_) if len(path.parts) > 2:
+            mend = (
+                f"{dataset} makes it: build that first (`datasets: [{dataset}]` in params.yaml,"
+                " then `dvc repro`), or name other weights"
+            )
+        case (_,):
+            mend = f"give a path to weights, or one of the names {', '.join(registry())}"
+        case _:
+            mend = "give the path of a file that is there, or a name of `cdcd weights list`"
+    raise UserError(f"{path} does not exist; {mend}.")
 
 
 def is_here(weights: Weights) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Amount, Count, Decay, Positive, Rate, Section, Share, Weight
 
 
 class Average(Section):
@@ -17,8 +17,8 @@ class Average(Section):
     steps.
     """
 
-    decay: float
-    every: int
+    decay: Decay
+    every: Count
 
 
 class Optimiser(Section):
@@ -30,14 +30,14 @@ class Optimiser(Section):
     every parameter, as the authors do. The defaults are those of the released configurations.
     """
 
-    learning_rate: float
-    betas: tuple[float, float] = (0.9, 0.96)
-    weight_decay: float = 0.045
-    warmup_steps: int
-    warmup_from: float = 3e-6
+    learning_rate: Rate
+    betas: tuple[Decay, Decay] = (0.9, 0.96)
+    weight_decay: Share = 0.045
+    warmup_steps: Amount
+    warmup_from: Weight = 3e-6
     schedule: Literal["constant", "cosine", "plateau"]
-    plateau_patience: int = 60_000
-    clip_norm: float
+    plateau_patience: Count = 60_000
+    clip_norm: Positive
 
     def descent(self) -> "Descent":
         """The same for the engine; a cosine ends at a hundredth of the learning rate."""

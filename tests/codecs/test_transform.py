@@ -246,7 +246,7 @@ def test_the_kind_is_jukebox_unless_said():
     }
     assert validate(AudioCodec, section, "codec").architecture == TRANSFORM
     section["architecture"] = {"kind": "transform", "hop": 16}
-    with pytest.raises(UserError, match=r"codec\.architecture\.transform\.width is missing"):
+    with pytest.raises(UserError, match=r"codec\.architecture\.width is missing"):
         validate(AudioCodec, section, "codec")
     section["architecture"] = {"kind": "wavelet"}
     with pytest.raises(UserError, match="jukebox.*transform"):

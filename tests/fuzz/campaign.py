@@ -83,7 +83,7 @@ def _tries(kind: Kind, seed: int, count: int, folder: Path, log: Path) -> None:
     for other in ("about.json", "tokens.h5", "x.safetensors", "x.png", "x.zip", "x.wav"):
         KINDS[other].make(home / f"other_{other}")
         others.append((home / f"other_{other}").read_bytes())
-    mutations = (*COMMON, other_kind(others, proof))
+    mutations = (*COMMON, other_kind(others, proof), *kind.own)
     outside = _listing(folder, home)
     with open(log, "a") as handle, open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)  # what libraries say of broken files
@@ -91,7 +91,7 @@ def _tries(kind: Kind, seed: int, count: int, folder: Path, log: Path) -> None:
             rng = numpy_generator(seed, kind.name, number)
             mutation = mutations[int(rng.integers(len(mutations)))]
             path.write_bytes(mutation(whole, rng))
-            what = f"{kind.name}, try {number}, {mutation.__name__}"
+            what = f"{kind.name}, try {number}, {getattr(mutation, '__name__', 'hostile')}"
             print(json.dumps({"begun": what}), file=handle, flush=True)
             verdict = _verdict(kind, path, truth)
             if proof.exists() or _listing(folder, home) != outside:

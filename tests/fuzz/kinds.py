@@ -5,10 +5,12 @@ import json
 import os
 import pickle
 import shutil
+import stat
 import tarfile
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,8 @@ from pipeline.storage.store import Store, write_store
 from pipeline.storage.tensors import read_state_dict, read_tensors, write_tensors
 from pipeline.storage.unpickle import load_pickle
 from pipeline.training.history import write_history
+from tests.fuzz.hostile import WHOLE, as_it_is, hostile_tar, hostile_zip, read_download
+from tests.fuzz.mutations import Mutation
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,13 +52,15 @@ ROOT = Path(__file__).resolve().parents[2]
 @dataclass(frozen=True)
 class Kind:
     """`make` writes a whole file to a path; `read` reads it and returns what it holds. `guarded`:
-    the kind bears digests, so that what is read is either refused or equal.
+    the kind bears digests, so that what is read is either refused or equal. `own`: what happens to
+    this kind besides.
     """
 
     name: str
     make: Callable[[Path], None]
     read: Callable[[Path], object]
     guarded: bool = False
+    own: tuple[Mutation, ...] = ()
 
 
 def _settings(path: Path) -> None:
@@ -168,6 +174,9 @@ def _unpack(path: Path) -> None:
         assert [file.name for file in folder.rglob("*")] == ["kept.txt"]
         assert (folder / "kept.txt").read_text() == "earlier"
         raise
+    files = [file for file in folder.rglob("*") if not file.is_dir() or file.is_symlink()]
+    assert all(stat.S_ISREG(file.lstat().st_mode) for file in files)
+    assert sum(file.stat().st_size for file in files) <= 100_000
 
 
 def _pickle(path: Path) -> None:
@@ -278,9 +287,16 @@ KINDS = {
         Kind("x.wav", _wav, _read_wav),
         Kind("x.png", _png, _read_picture),
         Kind("x.jpg", _jpeg, _read_picture),
-        Kind("x.zip", _zip, _unpack),
-        Kind("x.tar", _tar, _unpack),
-        Kind("x.tar.gz", _tar, _unpack),
+        Kind("x.zip", _zip, _unpack, own=(hostile_zip,) * 8),
+        Kind("x.tar", _tar, _unpack, own=(partial(hostile_tar, False),) * 8),
+        Kind("x.tar.gz", _tar, _unpack, own=(partial(hostile_tar, True),) * 8),
+        Kind(
+            "download",
+            lambda path: path.write_bytes(WHOLE),
+            read_download,
+            guarded=True,
+            own=(as_it_is,) * 12,
+        ),
         Kind("x.pkl", _pickle, load_pickle),
         Kind("smpl.pkl", _smpl, aist_smpl),
         Kind("keypoints.pkl", _keypoints, aist_keypoints2d),

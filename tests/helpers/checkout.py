@@ -17,7 +17,7 @@ from pipeline.metrics.results import read_results
 from pipeline.runtime.files import write_json
 from pipeline.storage import weights
 from stages.__main__ import app
-from tests.stages.test_stages import ROOT, STAGES, read, run, write_params
+from tests.helpers.house import ROOT, STAGES, read, run, write_params
 
 SMALL = {  # sizes and counts, nothing else
     "extract.visual": {"size": 32, "window": 16},
@@ -68,6 +68,8 @@ def shrink(section: dict) -> None:
             part = (part or {}).get(key)
         if part:
             part.update({key: size for key, size in sizes.items() if key in part})
+    if section["codec"].get("training"):
+        section["codec"]["training"]["warmup_steps"] = 1
 
 
 def without_published_weights(section: dict, donor: str) -> None:

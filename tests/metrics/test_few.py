@@ -39,7 +39,14 @@ def test_only_what_the_items_carry_is_kept(metric, clips, songs, mean, interval)
     assert math.isfinite(result.mean) == mean
     assert math.isfinite(result.low) == math.isfinite(result.high) == interval
     assert ("withheld" in found.remarks) == (not (mean and interval))
+    assert ("shows" in found.remarks) == ("withheld" in found.remarks)
     assert found.remarks["n_clips"] == clips
+
+
+def test_what_few_items_can_and_cannot_show_is_said():
+    shows = withhold(Evaluation([line("fad", 6, 4)], [], {})).remarks["shows"]
+    assert shows.startswith("The test split has 6 items of 4 songs, and a report rests on 10 of 5")
+    assert "do not show" in shows
 
 
 def test_a_report_of_one_clip_says_so():

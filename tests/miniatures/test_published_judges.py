@@ -21,7 +21,7 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import read_json, sha256_file, write_json
 from stages.__main__ import app
 from tests.helpers.checkout import inside, preset, run_stages, shrink
-from tests.stages.test_stages import run
+from tests.helpers.house import run
 
 CLASSES = {
     "0": ["n01440764", "tench"],

@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline.runtime.files import read_json
 from pipeline.storage.manifest import read_manifest
 from tests.helpers.checkout import inside, preset, run_stages, shrink, without_published_weights
-from tests.stages.test_stages import run
+from tests.helpers.house import run
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 pytestmark = pytest.mark.skipif(

@@ -68,3 +68,5 @@ def test_a_length_in_epochs_is_that_of_as_many_steps_of_the_global_batch():
         config(epochs=2.5)
     with pytest.raises(UserError, match="0.1 epochs of 12 rows are 1 steps; .*nothing would"):
         config(steps=None, epochs=0.1, average=Average(decay=0.9, every=2)).in_steps(12)
+    with pytest.raises(UserError, match="warmup_steps is 3, but 0.5 epochs of 12 rows are 2 steps"):
+        config(steps=None, epochs=0.5).in_steps(12)

@@ -18,6 +18,7 @@ from pipeline.reporting.published import published
 from pipeline.reporting.report import read_section, read_sections, write_tables_and_figures
 from pipeline.reporting.tables import blocks, cell, heading, legend, markdown
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import read_json, write_json
 
 CHROMIUM = next(
     (
@@ -373,3 +374,18 @@ def test_data_sets_of_earlier_runs_keep_their_tables_and_are_marked(report, tmp_
     assert "## toy (not part of this run)" in text
     with pytest.raises(UserError, match="cdcd evaluate"):
         read_sections(["never"], *folders)
+
+
+def test_a_thin_test_split_and_absent_examples_are_said_above_the_tables(report, tmp_path):
+    folder = tmp_path / "reports"
+    shutil.copytree(report, folder)
+    for absent in (folder / "examples").iterdir():
+        shutil.rmtree(absent)
+    remarks = folder / "metrics" / "toy" / "remarks.json"
+    write_json(remarks, {**read_json(remarks), "shows": "Six clips show little."})
+    sections = read_sections([], folder / "metrics", folder / "examples", folder / "mos")
+    write_tables_and_figures(sections, folder)
+    part = (folder / "README.md").read_text().partition("## toy (not part of this run)")[2]
+    head = part.partition("###")[0]
+    assert "**Six clips show little.**" in head
+    assert "examples and curves are not in this checkout" in head

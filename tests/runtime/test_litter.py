@@ -95,3 +95,14 @@ def test_scratch_folders_are_orphans_only_when_no_process_holds_them(tmp_path, m
     (found,) = orphans()
     assert remove_orphan(found)
     assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_a_mistake_before_any_work_leaves_no_scratch_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("CDCD_HOME", str(tmp_path))
+    with pytest.raises(ValueError, match="early"), scratch("early"):
+        raise ValueError("early")
+    assert list((tmp_path / "scratch").iterdir()) == []
+    with pytest.raises(ValueError, match="late"), scratch("late") as folder:
+        (folder / "part").touch()
+        raise ValueError("late")
+    assert (tmp_path / "scratch" / "late" / "part").exists()

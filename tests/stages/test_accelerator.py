@@ -12,7 +12,7 @@ import sys
 import pytest
 from torch.utils import backend_registration
 
-from tests.stages.test_stages import ROOT, SMALL, STAGES, run, small_params, write_params
+from tests.helpers.house import ROOT, SMALL, STAGES, run, small_params, write_params
 
 if not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
     pytest.skip("this PyTorch cannot pretend to have an accelerator", allow_module_level=True)

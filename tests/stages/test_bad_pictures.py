@@ -13,7 +13,7 @@ from pipeline.runtime.files import write_json
 from pipeline.storage.manifest import read_manifest
 from stages.__main__ import main
 from tests.helpers.checkout import preset, shrink
-from tests.stages.test_stages import run, write_params
+from tests.helpers.house import run, write_params
 
 LONG = "a bird " * 60  # 122 tokens
 

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from pipeline.runtime.files import sha256_file
+from tests.helpers.house import ROOT, small_params, write_params
 from tests.stages.test_settings import dvc, git
-from tests.stages.test_stages import ROOT, small_params, write_params
 
 PIPELINE = """
 stages:

@@ -12,8 +12,8 @@ from ruamel.yaml import YAML
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
 from stages.config import read_contrast, read_dataset
+from tests.helpers.house import ROOT, read, small_params, write_params
 from tests.helpers.run_file import write_run
-from tests.stages.test_stages import ROOT, read, small_params, write_params
 
 
 @pytest.fixture
@@ -49,7 +49,11 @@ def change(place, dataset, path, value):
     ("path", "value", "sentence"),
     [
         ("train.stepz", 3, "params/digits.yaml: train.stepz is not a known key"),
-        ("train.epochs", 3, "params/digits.yaml: train is .*exactly one of the two"),
+        (
+            "train.epochs",
+            3,
+            "digits.yaml: train.steps and epochs: give exactly one of the two",
+        ),
         ("train.contrast.cap", -1, "params/digits.yaml: train.contrast.cap is -1"),
         ("media.image_size", 7, "params/digits.yaml: media.image_size is 7"),
         ("media.image_size", "big", "params/digits.yaml: media.image_size is 'big'"),
@@ -58,7 +62,11 @@ def change(place, dataset, path, value):
         ("contrast", "step_outer", "params/digits.yaml: contrast is 'step_outer'"),
         ("contrast", "preset", "params/digits.yaml: contrast is 'preset'"),
         ("task", "dance", "params/digits.yaml: task is 'dance'"),
-        ("codec.objective", None, "params/digits.yaml: codec is .*give architecture, objective"),
+        (
+            "codec.objective",
+            None,
+            "codec.weights is null.*give architecture, objective",
+        ),
     ],
 )
 def test_a_wrong_key_of_any_file_in_use_is_one_sentence(place, path, value, sentence):

@@ -2,122 +2,23 @@
 killed stages.
 """
 
-import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from pipeline.media.video import mux_sound
 from pipeline.runtime.errors import UserError
 from stages.__main__ import app
-from tests.helpers.run_file import write_run
-
-ROOT = Path(__file__).resolve().parents[2]
-STAGES = (
-    "download",
-    "extract",
-    "codec",
-    "tokenize",
-    "negatives",
-    "judge",
-    "train",
-    "sample",
-    "evaluate",
-)
-SMALL = {
-    "toy_dance": {
-        "download": {"train": 20, "val": 10, "test": 10, "size": 96, "sample_rate": 11025},
-        "extract.visual": {"fps": 8.0, "size": 32, "window": 16},
-        "extract.visual.training": {"steps": 2, "batch_size": 2},
-    },
-    "toy_shapes": {
-        "download": {"train": 40, "val": 10, "test": 10},
-        "judge": {"steps": 2, "batch_size": 8},
-    },
-    "digits": {"download": {"val": 20, "test": 20}, "judge": {"steps": 2, "batch_size": 8}},
-}
-SMALL_EVERYWHERE = {
-    "codec.training": {"steps": 3, "batch_size": 4},
-    "train": {"steps": 3, "batch_size": 4},
-    "train.model.denoiser": {"layers": 1, "width": 32},
-    "sample": {"seeds": [0, 1], "media": 2},
-    "sample.sampling": {"steps": 4},
-    "evaluate": {"bootstrap_draws": 20, "examples": 2},
-}
-
-
-OFTEN = {"checkpoint_every": 1, "log_every": 1, "validate_every": 2, "validation_batches": 1} | {
-    "sample_batch": 8
-}
-
-
-def small_params(**changes):
-    params = {name: read(ROOT / "params" / f"{name}.yaml") for name in SMALL}
-    for dataset, own in SMALL.items():
-        for path, values in {**SMALL_EVERYWHERE, **own}.items():
-            section = params[dataset]
-            for key in path.split("."):
-                section = section[key]
-            section.update(values)
-    return {"datasets": list(SMALL), "contrast": "preset", **params, **changes}
-
-
-def read(file):
-    return YAML(typ="safe", pure=True).load(file)
-
-
-def write_params(folder, params):
-    """params.yaml, and params/NAME.yaml of every data set whose settings are among `params`."""
-    own = {name: value for name, value in params.items() if isinstance(value, dict)}
-    (folder / "params").mkdir(exist_ok=True)
-    for name, settings in own.items():
-        YAML().dump(settings, folder / "params" / f"{name}.yaml")
-    top = {name: value for name, value in params.items() if name not in own}
-    YAML().dump(top, folder / "params.yaml")
-    write_run(folder / "home", **OFTEN)
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory):
-    """A folder in which every stage of the three embedded data sets has run once."""
-    folder = tmp_path_factory.mktemp("house")
-    write_params(folder, small_params(contrast="step_intra"))
-    write_run(folder / "home", **OFTEN)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("CDCD_HOME", str(folder / "home"))
-        for dataset in SMALL:
-            for stage in STAGES:
-                run(stage, dataset)
-        run("report")
-    return folder
-
-
-def run(*words):
-    result = CliRunner().invoke(app, list(words), catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
-@pytest.fixture
-def inside(house, monkeypatch):
-    monkeypatch.chdir(house)
-    monkeypatch.setenv("CDCD_HOME", str(house / "home"))
-    yield house
-    write_params(house, small_params(contrast="step_intra"))
-
-
-def digest(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+from tests.helpers.full_disk import OUTPUTS, can_mount, run_full
+from tests.helpers.house import ROOT, SMALL, STAGES, cli, digest, run, small_params, write_params
 
 
 @pytest.mark.parametrize("dataset", list(SMALL))
@@ -198,16 +99,6 @@ def test_a_killed_stage_goes_on_to_the_same_bytes(inside, stage):
     assert not [file for file in scratch.rglob("*") if file.is_file()]
 
 
-def cli(*words, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "stages", *words],
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_mistakes_end_with_one_sentence_and_no_traceback(inside):
     result = cli("tokenize", "toy_dnace")
     assert result.returncode == 1
@@ -258,3 +149,36 @@ def test_music_for_a_clip_of_ones_own(inside, tmp_path):
     run("generate", str(clip), "--pose", "markers", "--out", str(tmp_path / "made"))
     assert (tmp_path / "made" / f"{clip.stem}.wav").stat().st_size > 20_000
     assert (tmp_path / "made" / f"{clip.stem}.mp4").exists()
+
+
+FULL = [  # stage, data set, what is full, bytes that are left
+    ("codec", "toy_dance", "scratch", 0),
+    ("train", "digits", "scratch", 300_000),
+    ("train", "digits", "data", 40_000),
+    ("judge", "digits", "scratch", 40_000),
+    ("extract", "toy_dance", "scratch", 40_000),
+]
+
+
+def check_full_disk(house, place, room, stage, dataset):
+    shutil.rmtree(house / "home" / "scratch", ignore_errors=True)
+    found = run_full(house, place, room, stage, dataset)
+    assert found["code"] == 1, found
+    assert found["said"].startswith("Error: No space left on the disk while writing"), found
+    assert not found["traceback"]
+    assert not found["changed"]
+    assert not found["litter"]
+
+
+@pytest.mark.skipif(not can_mount(), reason="this machine lets nobody mount a file system")
+@pytest.mark.parametrize(("stage", "dataset", "place", "room"), FULL)
+def test_a_full_disk_ends_a_stage_with_one_sentence(inside, stage, dataset, place, room):
+    check_full_disk(inside, place, room, stage, dataset)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not can_mount(), reason="this machine lets nobody mount a file system")
+@pytest.mark.parametrize("dataset", ["toy_dance", "digits"])
+@pytest.mark.parametrize("stage", OUTPUTS)
+def test_no_stage_minds_a_full_disk(inside, stage, dataset):
+    check_full_disk(inside, "data", 0, stage, dataset)

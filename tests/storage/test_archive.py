@@ -129,3 +129,19 @@ def test_a_zip_with_a_flipped_byte_is_refused(tmp_path, folder):
 def test_a_missing_archive_is_named(tmp_path, folder):
     with pytest.raises(UserError, match="absent.zip does not exist"):
         unpack(tmp_path / "absent.zip", folder, LIMIT)
+
+
+@pytest.mark.parametrize("there", ["file", "folder"])
+@pytest.mark.parametrize(("make", "name"), [(make_zip, "x.zip"), (make_tar, "x.tar")])
+def test_a_file_does_not_take_the_place_of_a_folder_nor_a_folder_a_files(
+    tmp_path, folder, make, name, there
+):
+    (folder / "set").mkdir()
+    if there == "file":
+        (folder / "set" / "deep").write_text("mine")
+    else:
+        (folder / "set" / "a.txt").mkdir()
+    before = sorted(folder.rglob("*"))
+    with pytest.raises(UserError, match=f"is a {there} there; move that away first"):
+        unpack(make(tmp_path / name, *GOOD), folder, LIMIT)
+    assert sorted(folder.rglob("*")) == before

@@ -164,6 +164,20 @@ def test_the_commands_list_and_add(known, published):
     assert "net.safetensors" in added.output
 
 
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("data/toy_dance/codec/codec.safetensors", r"toy_dance makes it: build that first"),
+        ("nonsense", "one of the names jukebox"),
+        ("/nowhere/codec.pt", "the path of a file that is there, or a name of `cdcd weights list`"),
+    ],
+)
+def test_weights_that_are_not_there_say_how_to_have_them(name, sentence, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=sentence):
+        weights.weights_file(name)
+
+
 def test_what_comes_with_the_package_is_there_whole_and_altered_it_is_refused(
     tmp_path, monkeypatch
 ):

@@ -17,7 +17,7 @@ from pipeline.datasets.toy_dance.sound import play, sound_font
 from pipeline.media import midi, video
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Section, Seed, Share
 from pipeline.runtime.progress import progress
 from pipeline.runtime.scratch import fingerprint, scratch
 from pipeline.runtime.seeds import numpy_generator
@@ -29,20 +29,20 @@ WORKERS = 2
 class ToyDance(Section):
     """How many clips of each split, how long, and how hard to read the dancers are."""
 
-    train: int = Field(ge=10)
-    val: int = Field(ge=1)
-    test: int = Field(ge=1)
-    clip_seconds: float = Field(ge=1, le=30)
-    size: int = Field(ge=96, le=512, multiple_of=2)
+    train: int = Field(strict=True, ge=10, le=10**6)
+    val: int = Field(strict=True, ge=1, le=10**6)
+    test: int = Field(strict=True, ge=1, le=10**6)
+    clip_seconds: float = Field(strict=True, ge=1, le=30)
+    size: int = Field(strict=True, ge=96, le=512, multiple_of=2)
     """Side in pixels of a square picture; others, portrait and landscape, have its area."""
-    sample_rate: int = Field(ge=11025, le=48000)
-    noise: float = Field(ge=0, le=3)
+    sample_rate: int = Field(strict=True, ge=11025, le=48000)
+    noise: float = Field(strict=True, ge=0, le=3)
     """How far the dancers stray from beat and genre: 0 not at all, 1 as people do."""
-    variety: float = Field(ge=0, le=1)
+    variety: Share
     """How much cameras and frame rates differ: 0, all are square at 30 frames a second and stand
     still in front; 1, as people film.
     """
-    seed: int
+    seed: Seed
 
 
 @dataclass(frozen=True)

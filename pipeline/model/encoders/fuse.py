@@ -13,7 +13,7 @@ from pipeline.model.encoders.modalities import KEPT, Dropout
 from pipeline.model.encoders.motion import MotionEncoder
 from pipeline.model.encoders.visual import VisualEncoder
 from pipeline.model.positions import resample, sinusoid
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Positive, Section, Width
 from pipeline.storage.poses import PoseKind
 
 
@@ -25,13 +25,13 @@ class DanceConfig(Section):
     token, as in the paper.
     """
     pose: PoseKind
-    fps: float
+    fps: Positive
     """Frames of motion a second."""
     genre_input: bool = False
-    motion_width: int
-    motion_blocks: int
-    visual_width: int
-    width: int
+    motion_width: Width
+    motion_blocks: Width
+    visual_width: Width
+    width: Width
     dropout: Dropout | None = None
     """Shares of training examples that lack one of the two (null: none): the model then plays from
     motion or pictures alone as well.

@@ -2,10 +2,10 @@
 
 import torch
 from jaxtyping import Bool
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from torch import Tensor
 
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Decay, Section
 from pipeline.runtime.seeds import rows_drawn
 
 KEPT = "kept"
@@ -17,8 +17,8 @@ class Dropout(Section):
     never both: such a model plays from what is there.
     """
 
-    visual: float = Field(default=0.0, ge=0, lt=1)
-    motion: float = Field(default=0.0, ge=0, lt=1)
+    visual: Decay = 0.0
+    motion: Decay = 0.0
 
     @model_validator(mode="after")
     def _leaves_something(self) -> "Dropout":

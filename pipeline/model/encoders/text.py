@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
+from pydantic import Field
 from torch import Tensor, nn
 
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Section
+from pipeline.runtime.params import Section, Width
 
 START, END, CONTEXT = 49406, 49407, 77
 
@@ -19,10 +20,10 @@ class TextConfig(Section):
     most 77.
     """
 
-    layers: int
-    width: int
-    heads: int
-    length: int
+    layers: Width
+    width: Width
+    heads: Width
+    length: int = Field(strict=True, ge=3, le=CONTEXT)
 
 
 class TextEncoder(nn.Module):
@@ -37,11 +38,6 @@ class TextEncoder(nn.Module):
 
     def __init__(self, config: TextConfig, vocabulary: Sequence[int]):
         super().__init__()
-        if not 2 < config.length <= CONTEXT:
-            raise UserError(
-                f"The text encoder's length is {config.length}; CLIP's captions have 3 to {CONTEXT}"
-                " tokens."
-            )
         self.width, self.length = config.width, config.length
         self.register_buffer("vocabulary", torch.tensor(sorted(vocabulary)), persistent=False)
         self.tokens = nn.Embedding(len(vocabulary) + 1, config.width)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from pydantic import ValidationError
 
 from pipeline.model.encoders.label import LabelEncoder
 from pipeline.model.encoders.text import END, START, ClipTextCondition, TextConfig, TextEncoder
@@ -52,8 +53,8 @@ def test_what_is_no_caption_is_refused(encoder):
         encoder(captions([320] * 9))
     with pytest.raises(UserError, match="end token"):
         encoder({"text": torch.zeros(1, 77, dtype=torch.long)})
-    with pytest.raises(UserError, match="length is 78"):
-        TextEncoder(TextConfig(layers=1, width=16, heads=2, length=78), [1])
+    with pytest.raises(ValidationError, match="less than or equal to 77"):
+        TextConfig(layers=1, width=16, heads=2, length=78)
 
 
 def test_clip_features_and_labels_pass_as_they_are():
