@@ -1,14 +1,15 @@
-"""Results of `generate` never replace what a person has: not the clips given, not earlier results
-unless asked.
-"""
+"""Results never replace what a person has; what cannot be used is told, and the rest is done."""
 
 import os
 
+import numpy as np
 import pytest
 
-from pipeline.features.pose_reader import PoseConfig
+from pipeline.generation.results import Pictures
+from pipeline.generation.timings import Timings
 from pipeline.runtime.errors import UserError
-from stages.generate import check_targets, generate, pose_reader
+from stages.generate import generate, named_videos, named_words
+from stages.making import Job, asked_task, check_targets, sound_endings
 
 
 @pytest.fixture
@@ -20,8 +21,8 @@ def clip(tmp_path):
 
 def test_a_clip_is_not_written_over(clip, monkeypatch):
     monkeypatch.chdir(clip.parent)
-    with pytest.raises(UserError, match="is one of your clips"):
-        generate(clip, out=clip.parent, force=True)
+    with pytest.raises(UserError, match="is one of your files"):
+        generate([clip], out=clip.parent, force=True)
     assert clip.read_bytes() == b"somebody's only copy"
 
 
@@ -30,7 +31,7 @@ def test_nor_through_a_link(clip, tmp_path, link):
     out = tmp_path / "out"
     out.mkdir()
     link(clip, out / "here.mp4")
-    with pytest.raises(UserError, match="is one of your clips"):
+    with pytest.raises(UserError, match="is one of your files"):
         check_targets([clip], [out / "here.mp4"], force=True)
 
 
@@ -54,30 +55,56 @@ def test_an_unusable_folder_is_told_before_the_work(clip):
         check_targets([clip], [clip / "inside" / "here.mp4"], force=False)
 
 
-@pytest.mark.parametrize(("kind", "source"), [("smpl219", "movenet"), ("body25", "markers")])
-def test_a_model_of_another_kind_of_pose_is_refused_in_a_sentence(kind, source):
-    trained = PoseConfig(kind=kind, source="array", fps=30, file_fps=30)
-    with pytest.raises(UserError, match=f"--pose {source} .* model of aist, which reads {kind}"):
-        pose_reader(trained, source, None, "aist")
+def test_names_of_results(tmp_path):
+    for file in ("a/one.mp4", "a/b/two.MOV", "a/notes.txt", "three.mp4"):
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).touch()
+    named = named_videos([tmp_path / "a", tmp_path / "three.mp4"])
+    assert list(named) == ["b_two", "one", "three"]
+    with pytest.raises(UserError, match="both become one"):
+        named_videos([tmp_path / "a", tmp_path / "a" / "one.mp4"])
+    with pytest.raises(UserError, match="folder without videos"):
+        (tmp_path / "empty").mkdir()
+        named_videos([tmp_path / "empty"])
+    words = named_words(["A red  circle!", "a/../b", "A red circle", "", "x" * 99])
+    assert list(words) == ["A_red_circle", "a_b", "A_red_circle_", "nothing", "x" * 60]
 
 
-def settings():
-    content = {"kind": "coco17", "source": "markers", "fps": 20.0, "weights": None}
-    return PoseConfig(**content, file_fps=None, least_seen=0.5)
+def test_exactly_one_kind_of_thing_is_asked_for():
+    assert asked_task(None, ["words"], None) == "caption"
+    assert asked_task(None, [""], None) == "caption"
+    for given in ((None, None, None), (["a"], ["b"], None), ([], None, [])):
+        with pytest.raises(UserError, match="one of the three"):
+            asked_task(*given)
 
 
-@pytest.mark.parametrize("source", ["nonsense", "openpose", "array"])
-def test_a_reader_that_looks_at_no_video_is_told_in_a_sentence(source):
-    with pytest.raises(UserError, match=f"--pose {source}"):
-        pose_reader(settings(), source, None, "toy_dance")
+def test_formats_of_sound():
+    assert sound_endings("mp3", sound_only=False) == [".mp4", ".mp3"]
+    assert sound_endings(".FLAC", sound_only=True) == [".flac"]
+    with pytest.raises(UserError, match="choose one of wav, mp3, flac"):
+        sound_endings("ogg", sound_only=False)
 
 
-@pytest.mark.parametrize("source", ["movenet", "keypoint_rcnn"])
-def test_weights_of_the_wrong_kind_are_told_before_the_first_clip(source, tmp_path):
-    (tmp_path / "weights").write_text("something else")
-    with pytest.raises(UserError, match="weights"):
-        pose_reader(settings(), source, str(tmp_path / "weights"), "toy_dance")
+def a_picture(words):
+    if words == "bad":
+        raise UserError("it is bad.")
+    return Pictures(np.zeros((1, 4), int), np.zeros((1, 3, 8, 8), np.float32), (0,))
 
 
-def test_markers_need_no_weights():
-    assert pose_reader(settings(), "markers", None, "toy_dance").config.source == "markers"
+def test_what_cannot_be_used_is_told_and_the_rest_is_done(tmp_path, capsys):
+    job = Job(tmp_path, [".png"], [0], verbose=True)
+    with pytest.raises(UserError, match="1 of 3 could not be used"):
+        job.make({"a": "good", "b": "bad", "c": "better"}, a_picture, Timings())
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.png", "c.png"]
+    told = capsys.readouterr()
+    assert told.err == "bad left out: it is bad.\n"
+    assert "together" in told.out
+    with pytest.raises(UserError, match="it is bad"):
+        job.make({"b": "bad"}, a_picture, Timings())
+
+
+def test_every_seed_has_its_target(tmp_path):
+    (tmp_path / "a_seed1.png").touch()
+    with pytest.raises(UserError, match="a_seed1.png exist"):
+        Job(tmp_path, [".png"], [0, 1]).check(["a"], [])
+    Job(tmp_path, [".png"], [0]).check(["a"], [])
