@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.generation.settings import Captions, Dances, ModelSettings
-from pipeline.model.network import Network, load_model
-from pipeline.model.released import load_released
+from pipeline.model.network import Network
+from pipeline.model.released import load_network, load_released
 from pipeline.runtime.device import device
 from pipeline.storage.tensors import read_about
 
@@ -32,8 +32,8 @@ class ModelFiles:
 
     def load_network(self) -> Network:
         """The denoiser on the accelerator, if there is one: ours, or a published one."""
-        ours = (read_about(self.network) or {}).get("class") == "Network"
-        network = load_model(self.network) if ours else load_released(self.network, self.config)
+        ours = (read_about(self.network) or {}).get("class") in ("Network", "Released")
+        network = load_network(self.network) if ours else load_released(self.network, self.config)
         return network.to(device())
 
 
