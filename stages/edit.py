@@ -73,6 +73,7 @@ def edit(
     pose: options.Pose = "blazepose",
     poses: options.Poses = None,
     weights: options.Weights = None,
+    condition: options.Condition = "both",
     genre: options.Genre = None,
     longest: options.Longest = MOST_SECONDS,
     force: options.Force = False,
@@ -106,9 +107,8 @@ def edit(
         if isinstance(opened, MusicModel):
             assert dance is not None, "the task is dance"
             source = PoseSource(pose, weights, poses)
-            return opened.edit(
-                edited, dance=dance, pose=source, genre=genre, longest_s=longest, **part
-            )
+            told = {"condition": condition, "genre": genre, "longest_s": longest}
+            return opened.edit(edited, dance=dance, pose=source, **told, **part)
         return opened.edit(edited, text=text, label=label, **part)
 
     job.make({file.stem: file}, make, timings)

@@ -49,6 +49,7 @@ def generate(
     pose: options.Pose = "blazepose",
     poses: options.Poses = None,
     weights: options.Weights = None,
+    condition: options.Condition = "both",
     genre: options.Genre = None,
     longest: options.Longest = MOST_SECONDS,
     force: options.Force = False,
@@ -81,9 +82,8 @@ def generate(
     def make(wanted: Path | str) -> Music | Pictures:
         if isinstance(opened, MusicModel):
             source = PoseSource(pose, weights, poses)
-            return opened.generate(
-                wanted, seeds=job.seeds, pose=source, genre=genre, longest_s=longest, **drawing
-            )
+            told = {"condition": condition, "genre": genre, "longest_s": longest}
+            return opened.generate(wanted, seeds=job.seeds, pose=source, **told, **drawing)
         said = {"text" if task == "caption" else "label": str(wanted)}
         return opened.generate(seeds=job.seeds, **said, **drawing)
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from pipeline.generation.dances import Told
+
 ModelName = Annotated[
     str | None,
     typer.Option(
@@ -69,6 +71,9 @@ Weights = Annotated[
         help="Weights of that reader: a name of `cdcd weights list` or a path.",
         show_default="its own name",
     ),
+]
+Condition = Annotated[
+    Told, typer.Option(help="What the model is told of: both, or motion or visual alone.")
 ]
 Genre = Annotated[
     str | None, typer.Option(help="For models that were trained with the genre as an input.")

@@ -1,7 +1,9 @@
 """A dance as a model is told of it: the motion of a clip, and the conditions of its windows."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from pipeline.storage.manifest import Clip, Manifest
 
 LEAST_SECONDS = 0.5
 MOST_SECONDS = 600.0
+Told = Literal["both", "motion", "visual"]
 
 
 @dataclass(frozen=True)
@@ -36,24 +39,29 @@ class PoseSource:
 @dataclass(frozen=True)
 class Dance:
     """What was read of a whole clip, and by whom: its file, when its pictures begin in it, how long
-    they last, and the motion [T, numbers].
+    they last, the motion [T, numbers] (none where the model is told of the pictures alone), and
+    whether it is told of the pictures.
     """
 
     read_by: "DanceReader"
     video: Path
     start_s: float
     seconds: float
-    motion: np.ndarray
+    motion: np.ndarray | None
+    has_visual: bool
 
     def window(self, at_s: float, timings: Timings) -> dict[str, Tensor]:
-        """`motion` [1, T, numbers] and `visual` [1, T', numbers] of the window that begins `at_s`
-        seconds into the dance; the last frame stands for what lies beyond its end.
+        """`motion` [1, T, numbers] and `visual` [1, T', numbers], as far as the model is told of
+        them, of the window that begins `at_s` seconds into the dance; the last frame stands for
+        what lies beyond its end.
         """
-        settings = self.read_by.settings
-        first = round(at_s * settings.pose.fps)
-        motion = to_length(self.motion[first:], round(settings.clip_seconds * settings.pose.fps))
-        features = self.read_by.features(self, at_s, timings)
-        return {"motion": torch.from_numpy(motion)[None], "visual": torch.from_numpy(features)}
+        settings, inputs = self.read_by.settings, {}
+        if self.motion is not None:
+            first, length = (round(s * settings.pose.fps) for s in (at_s, settings.clip_seconds))
+            inputs["motion"] = torch.from_numpy(to_length(self.motion[first:], length))[None]
+        if self.has_visual:
+            inputs["visual"] = torch.from_numpy(self.read_by.features(self, at_s, timings))
+        return inputs
 
 
 class DanceReader:
@@ -62,12 +70,15 @@ class DanceReader:
     def __init__(
         self, settings: Dances, visual: VisualReader | None, name: str, source: PoseSource
     ):
-        self.settings, self.visual, self.source = settings, visual, source
-        self._pose = pose_reader(settings.pose, source, name)
+        self.settings, self.visual, self.name, self.source = settings, visual, name, source
 
-    def read(self, video: Path, longest_s: float, timings: Timings) -> Dance:
-        """The motion of a clip; raises UserError for one that is no video, too short, longer than
-        `longest_s`, or shows nobody.
+    @cached_property
+    def _pose(self) -> PoseReader:
+        return pose_reader(self.settings.pose, self.source, self.name)
+
+    def read(self, video: Path, longest_s: float, told: Told, timings: Timings) -> Dance:
+        """What the model is told of a clip; raises UserError for one that is no video, too short,
+        longer than `longest_s`, or shows nobody.
         """
         info = probe(video)
         seconds = info.duration_s - info.start_s
@@ -81,13 +92,15 @@ class DanceReader:
                 f"{video} lasts {seconds:.0f} s, and {longest_s:g} s are the most that are played"
                 " unless asked; cut it, or allow more (`--longest`, in Python `longest_s`)."
             )
+        if told == "visual":
+            return Dance(self, video, info.start_s, seconds, None, has_visual=True)
         poses = None if self.source.poses is None else annotated(self.source.poses, video)
         clip = Clip(
             video.stem, video.name, "infer", info.start_s, seconds, pose_file=poses and str(poses)
         )
         with timings.of(f"reading the dancer ({self.source.name})"):
             pose = self._pose.read(Manifest((clip,), video.parent), clip, seconds)
-        return Dance(self, video, info.start_s, seconds, pose.motion())
+        return Dance(self, video, info.start_s, seconds, pose.motion(), told == "both")
 
     def features(self, dance: Dance, at_s: float, timings: Timings) -> np.ndarray:
         """The video features [1, T', numbers] of a window."""

@@ -12,7 +12,7 @@ from pipeline.codecs.sound import load_sound_codec
 from pipeline.diffusion.sampler import Sampling
 from pipeline.features.i3d import I3D
 from pipeline.features.i3d_source import VisualReader
-from pipeline.generation.dances import MOST_SECONDS, Dance, DanceReader, PoseSource
+from pipeline.generation.dances import MOST_SECONDS, Dance, DanceReader, PoseSource, Told
 from pipeline.generation.drawing import FREE, checked_strength, drawn, encoded, loosened
 from pipeline.generation.files import ModelFiles
 from pipeline.generation.results import Music, checked_seeds
@@ -71,6 +71,7 @@ class MusicModel:
         *,
         seeds: Sequence[int] = (0,),
         pose: PoseSource | None = None,
+        condition: Told = "both",
         genre: str | None = None,
         longest_s: float = MOST_SECONDS,
         **drawing: Unpack[Drawing],
@@ -78,12 +79,13 @@ class MusicModel:
         """Music for a clip of any length and frame rate, for each of `seeds` another, exactly as
         long as its pictures.
 
-        `genre` is for models that were trained with the genre as an input. Raises UserError for a
+        `condition` names what the model is told of, for models that learned to do without motion or
+        pictures; `genre` is for those that were trained with it. Raises UserError for a
         file that is no video, a clip under half a second or over `longest_s`, one that shows
         nobody, a reader whose poses do not fit, and a setting out of range.
         """
         timings, draw = Timings(), drawn_with(self.settings.sampling, drawing)
-        dance = self._reader(pose).read(Path(video), longest_s, timings)
+        dance = self._reader(pose).read(Path(video), longest_s, condition, timings)
         rows = np.full((len(checked_seeds(seeds)), self._count(dance)), FREE)
         self._fill(rows, dance, genre, seeds, draw, timings)
         return self._music(rows, dance, seeds, 1.0, timings)
@@ -97,6 +99,7 @@ class MusicModel:
         strength: float = 1.0,
         seeds: Sequence[int] = (0,),
         pose: PoseSource | None = None,
+        condition: Told = "both",
         genre: str | None = None,
         longest_s: float = MOST_SECONDS,
         **drawing: Unpack[Drawing],
@@ -111,7 +114,7 @@ class MusicModel:
         """
         checked_strength(strength)
         timings, draw = Timings(), drawn_with(self.settings.sampling, drawing)
-        moves = self._reader(pose).read(Path(dance), longest_s, timings)
+        moves = self._reader(pose).read(Path(dance), longest_s, condition, timings)
         region = self._region(span, moves)
         with timings.of("encoding the sound"):
             heard, gain = self._heard(Path(sound), self._count(moves))

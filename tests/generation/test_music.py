@@ -192,6 +192,13 @@ def test_settings_out_of_range_are_one_sentence(music, tmp_path, given, words):
         music.generate(dance, pose=MARKERS, **given)
 
 
+@pytest.mark.parametrize(("told", "lacks"), [("motion", "visual"), ("visual", "motion")])
+def test_a_model_that_cannot_do_without_says_so(music, tmp_path, told, lacks):
+    dance = write_dance(tmp_path / "d.mp4", 1.0)
+    with pytest.raises(UserError, match=f"reads `{lacks}`, which is not among the inputs"):
+        music.generate(dance, pose=MARKERS, condition=told)
+
+
 def test_a_model_that_takes_the_genre_asks_for_it(tmp_path):
     model = open_model(dance_files(tmp_path, genre_input=True))
     dance = write_dance(tmp_path / "d.mp4", 1.0)
