@@ -4,6 +4,7 @@ Peaks: a stretch whose peak passes 1 after decoding or resampling (lossy tracks 
 to a peak of 1 as a whole. Nothing is ever clipped, and nothing quieter is touched.
 """
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -132,8 +133,10 @@ def write_sound(path: Path, waveform: np.ndarray, sample_rate: int) -> None:
 def _write(
     path: Path, waveform: np.ndarray, sample_rate: int, kind: str, subtype: str | None
 ) -> None:
+    content = io.BytesIO()  # libsndfile says of a full disk only "System error"
+    soundfile.write(content, limit_peak(waveform), sample_rate, format=kind, subtype=subtype)
     with atomic(path) as temporary:
-        soundfile.write(temporary, limit_peak(waveform), sample_rate, format=kind, subtype=subtype)
+        temporary.write_bytes(content.getbuffer())
 
 
 def reduce_noise(waveform: np.ndarray, sample_rate: int) -> np.ndarray:
