@@ -13,7 +13,7 @@ from pipeline.media.audio import read_audio, write_wav
 from pipeline.media.video import probe
 from pipeline.runtime.errors import UserError
 from tests.generation.conftest import MARKERS
-from tests.helpers.small_models import HOP, LENGTH, RATE, dance_files, write_dance
+from tests.helpers.small_models import HOP, LENGTH, RATE, dance_files, write_dance, write_openpose
 
 
 @pytest.mark.parametrize(("seconds", "fps"), [(0.6, 24), (1.0, 50), (1.55, 29.97), (2.3, 59.94)])
@@ -224,13 +224,6 @@ def test_poses_that_do_not_fit_are_one_sentence(tmp_path):
 def test_annotated_poses_take_the_place_of_a_reader(tmp_path):
     model = open_model(dance_files(tmp_path, kind="body25"))
     dance = write_dance(tmp_path / "d.mp4", 1.0, fps=20)
-    generator, poses = np.random.default_rng(0), tmp_path / "poses" / "d"
-    figure = generator.uniform(4, 28, (25, 2))
-    poses.mkdir(parents=True)
-    for number in range(20):
-        place = figure + generator.normal(0, 0.2, figure.shape)
-        points = np.concatenate([place, np.ones((25, 1))], axis=1)
-        person = f'{{"people": [{{"pose_keypoints_2d": {points.ravel().round(2).tolist()}}}]}}'
-        (poses / f"d_{number:012d}_keypoints.json").write_text(person)
+    write_openpose(tmp_path / "poses" / "d", 20)
     made = model.generate(dance, pose=PoseSource("openpose", poses=tmp_path / "poses"))
     assert made.waveforms.shape == (1, RATE)

@@ -1,6 +1,5 @@
 """Every published checkpoint leads somewhere: its parts are known, and at a small size it plays."""
 
-import json
 import pickle
 
 import numpy as np
@@ -22,7 +21,7 @@ from pipeline.runtime.files import write_json
 from pipeline.storage import weights
 from pipeline.storage.tensors import write_tensors
 from tests.helpers.released_files import dance_checkpoint, denoiser_layout, filled, prefixed
-from tests.helpers.small_models import SAMPLING, write_dance
+from tests.helpers.small_models import SAMPLING, write_dance, write_openpose
 
 RATE, HOP, FRAMES, LENGTH, CODES = 4000, 128, 12, 18, 20
 
@@ -123,13 +122,7 @@ def write_poses(kind, folder, name) -> PoseSource:
         }
         (folder / f"{name}.pkl").write_bytes(pickle.dumps(content))
         return PoseSource("aist_smpl", poses=folder)
-    figure = generator.uniform(4, 28, (25, 2))
-    (folder / name).mkdir(parents=True)
-    for number in range(25):
-        place = figure + generator.normal(0, 0.2, figure.shape)
-        points = np.concatenate([place, np.ones((25, 1))], axis=1).ravel().tolist()
-        content = json.dumps({"people": [{"pose_keypoints_2d": points}]})
-        (folder / name / f"d_{number:012d}_keypoints.json").write_text(content)
+    write_openpose(folder / name, 25)
     return PoseSource("openpose", poses=folder)
 
 

@@ -1,5 +1,7 @@
 """Finished models of random weights, a fraction of a second each, and dances for them to follow."""
 
+import json
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -168,3 +170,15 @@ def moving(frames):
     joints = np.repeat(joints[None], len(frames), axis=0)
     joints[:, 7:11, 1] += frames.mean((1, 2, 3))[:, None] / 20
     return joints
+
+
+def write_openpose(folder, n_frames):
+    """OpenPose's files of a figure that trembles, one a frame."""
+    generator = np.random.default_rng(0)
+    figure = generator.uniform(4, 28, (25, 2))
+    folder.mkdir(parents=True)
+    for number in range(n_frames):
+        place = figure + generator.normal(0, 0.2, figure.shape)
+        points = np.concatenate([place, np.ones((25, 1))], axis=1).ravel().tolist()
+        content = json.dumps({"people": [{"pose_keypoints_2d": points}]})
+        (folder / f"d_{number:012d}_keypoints.json").write_text(content)
