@@ -16,7 +16,12 @@ from stages.config import AnyDataset, CaptionToImage, DanceToMusic, read_dataset
 from stages.content import checked
 from stages.paths import CODEC_FILE, MODEL_FILE, Paths
 
-EMBEDDED = ("toy_dance", "toy_shapes", "digits")  # made from a seed: nobody else has a say
+EMBEDDED = (
+    "toy_dance",
+    "studio",
+    "toy_shapes",
+    "digits",
+)  # made from a seed: nobody else has a say
 
 
 def built_files(dataset: str, folder: Path | None = None, licence: str | None = None) -> ModelFiles:

@@ -1,19 +1,37 @@
 """Stage `codec`: the network that turns waveforms or pictures into codes and back."""
 
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from typer import Option
+
 from pipeline.codecs.recipes import make_audio_codec, make_image_codec
 from pipeline.codecs.reconstruction import reconstruction_scores
-from pipeline.runtime.files import atomic, sha256_file, write_json
+from pipeline.codecs.transform import TransformCodec
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import atomic, read_json, sha256_file, write_json
 from pipeline.runtime.scratch import fingerprint, scratch
 from pipeline.storage.weights import weights_file
 from pipeline.training.history import write_history
-from stages.config import DanceToMusic, DatasetArgument, read_dataset
-from stages.content import open_content
+from stages.config import AnyDataset, DanceToMusic, DatasetArgument, read_dataset
+from stages.content import open_codec, open_content
 from stages.paths import CODEC_FILE, Paths, code
 
 UNVALIDATED = 64  # training rows that stand in where a data set has no validation split
 
 
-def codec(dataset: DatasetArgument) -> None:
+def codec(
+    dataset: DatasetArgument,
+    export: Annotated[
+        Path | None,
+        Option(
+            metavar="FILE",
+            help="Write the finished codec of data/DATASET to FILE in half precision (bfloat16),"
+            " for others to use as codec.weights; nothing is trained.",
+        ),
+    ] = None,
+) -> None:
     """Train, fine-tune or fetch the codec of a data set.
 
     In: data/DATASET/raw, and the weights that `codec.weights` names, if any. Out:
@@ -23,6 +41,8 @@ def codec(dataset: DatasetArgument) -> None:
     Example: cdcd codec toy_dance
     """
     settings, paths = read_dataset(dataset), Paths(dataset)
+    if export is not None:
+        return _export(settings, paths, export)
     manifest = paths.manifest(settings.media_root)
     rows = manifest.of("train")
     given = settings.codec.weights
@@ -52,3 +72,22 @@ def codec(dataset: DatasetArgument) -> None:
         f"{dataset}: codec ready;"
         f" {', '.join(f'{name} {value:.4g}' for name, value in quality.items())}."
     )
+    return None
+
+
+def _export(settings: AnyDataset, paths: Paths, file: Path) -> None:
+    """Writes the finished codec in half precision, with how it was made and how good it is."""
+    if file.exists():
+        raise UserError(f"{file} exists; give --export another name, or remove it.")
+    network = open_codec(settings, paths)
+    if not isinstance(network, TransformCodec):
+        raise UserError(f"--export writes transform codecs; that of {paths.dataset} is another.")
+    about = {
+        "weights": f"trained on {paths.dataset}",
+        "settings": settings.codec.model_dump(mode="json", exclude_none=True),
+        "quality": read_json(paths.codec / "quality.json"),
+        "licence": "MIT",
+    }
+    with atomic(file) as temporary:
+        network.save(temporary, about, dtype=torch.bfloat16)
+    print(f"{file}: {file.stat().st_size / 1e6:.1f} MB, sha256 {sha256_file(file)}.")

@@ -165,6 +165,7 @@ AnyDataset = DanceToMusic | CaptionToImage | ClassToImage
 
 SETTINGS: dict[str, dict[str, type[AnyDataset]]] = {  # data set -> task -> its settings
     "toy_dance": {"dance": DanceToMusic[ToyDance]},
+    "studio": {"dance": DanceToMusic[ToyDance]},
     "folder": {"dance": DanceToMusic[Folder]},
     "aist": {"dance": DanceToMusic[Aist]},
     "tiktok": {"dance": DanceToMusic[Tiktok]},
@@ -181,6 +182,7 @@ SETTINGS: dict[str, dict[str, type[AnyDataset]]] = {  # data set -> task -> its 
 
 MODULES: dict[str, ModuleType] = {
     "toy_dance": toy_dance,
+    "studio": toy_dance,
     "folder": folder,
     "aist": aist,
     "tiktok": tiktok,

@@ -11,7 +11,7 @@ GIVES = {  # key of `media` -> the keys that take its value
     "clip_seconds": ("download.clip_seconds",),
     "sample_rate": ("codec.sample_rate", "codec.architecture.sample_rate"),
     "pose": ("extract.pose.kind", "train.model.condition.pose"),
-    "fps": ("download.fps", "extract.pose.fps", "train.model.condition.fps"),
+    "fps": ("extract.pose.fps", "train.model.condition.fps"),
     "image_size": (
         "download.image_size",
         "codec.image_size",

@@ -168,6 +168,7 @@ def test_the_codec_of_the_dances_is_a_fine_tuned_jukebox():
     assert settings("tiktok", "as_released").codec.weights == "d2m_vqvae_high"
     tiktok = settings("tiktok", "as_paper").codec  # its own file was never published
     assert tiktok.weights == "jukebox"
+    assert tiktok.fine_tune
     assert tiktok.training.steps > 0
     objective = tiktok.objective  # Jukebox's own
     assert (objective.l2, objective.linf, objective.linf_samples) == (1.0, 0.02, 2048)
@@ -273,7 +274,9 @@ def test_near_twins_differ_only_where_they_may(twins, name):
     if twins == ("aist", "tiktok"):  # where files lie, and how their poses are read
         different = {key for key in different if not key.startswith(("download.", "extract.pose."))}
         different = {
-            key for key in different if not key.startswith(("codec.objective", "codec.training"))
+            key
+            for key in different
+            if not key.startswith(("codec.objective", "codec.training", "codec.fine_tune"))
         }
     assert different <= TWINS[twins]
     assert not {key for key in one if key.startswith("evaluate") and one[key] != other[key]}

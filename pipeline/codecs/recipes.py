@@ -37,9 +37,10 @@ C = TypeVar("C", bound=torch.nn.Module)
 class AudioCodec(Section):
     """The music codec.
 
-    `weights`: a name of `cdcd weights list` or a file (OpenAI's, D2M-GAN's, ours) to use or, with
-    `training`, to fine-tune; null trains `architecture` from nothing. `level` of published weights:
-    0, 1, 2 for hops 8, 32, 128. `architecture` and `objective` are `kind: jukebox` (the one that
+    `weights`: a name of `cdcd weights list` (`studio`: ours, which comes with this package) or a
+    file (OpenAI's, D2M-GAN's, ours) to use or, with `fine_tune`, to train further; null trains
+    `architecture` from nothing. What is not used may stand there. `level` of published weights: 0,
+    1, 2 for hops 8, 32, 128. `architecture` and `objective` are `kind: jukebox` (the one that
     goes without saying) or `kind: transform`. `peak`: every clip is scaled to it. `crop`: samples a
     training example has.
     """
@@ -52,7 +53,13 @@ class AudioCodec(Section):
     crop: int
     objective: AnyObjective | None = None
     training: CodecTraining | None = None
+    fine_tune: bool = False
     seed: int = 0
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to train."""
+        return self.weights is None or self.fine_tune
 
     @model_validator(mode="after")
     def _has_all_it_needs(self) -> "AudioCodec":
@@ -64,10 +71,10 @@ class ImageCodec(Section):
     """The image codec.
 
     `weights`: a name of `cdcd weights list` or a file (a published VQ-GAN or ours) to use or, with
-    `training`, to fine-tune; null trains `architecture` from nothing. `config`: the taming yaml of
-    published weights of another size (null: the published f8 and f16). `used_codes`: to which codes
-    the tokens are restricted: those of a file (the authors' tables), `computed`: those that occur
-    in the training pictures, or null: all codes.
+    `fine_tune`, to train further; null trains `architecture` from nothing. `config`: the taming
+    yaml of published weights of another size (null: the published f8 and f16). `used_codes`: to
+    which codes the tokens are restricted: those of a file (the authors' tables), `computed`: those
+    that occur in the training pictures, or null: all codes.
     """
 
     weights: str | None
@@ -77,7 +84,13 @@ class ImageCodec(Section):
     image_size: int
     objective: VQGANObjective | None = None
     training: CodecTraining | None = None
+    fine_tune: bool = False
     seed: int = 0
+
+    @property
+    def trains(self) -> bool:
+        """Whether there is anything to train."""
+        return self.weights is None or self.fine_tune
 
     @model_validator(mode="after")
     def _has_all_it_needs(self) -> "ImageCodec":
@@ -88,10 +101,11 @@ class ImageCodec(Section):
 def _check_recipe(codec: AudioCodec | ImageCodec) -> None:
     if codec.weights is None and None in (codec.architecture, codec.objective, codec.training):
         raise ValueError(
-            "a codec without weights is trained: give architecture, objective and training"
+            "weights is null, so that the codec is trained: give architecture, objective and"
+            " training"
         )
-    if codec.training is not None and codec.objective is None:
-        raise ValueError("training needs an objective")
+    if codec.fine_tune and None in (codec.objective, codec.training):
+        raise ValueError("fine_tune trains further: give objective and training")
 
 
 @runtime_checkable
@@ -113,8 +127,9 @@ def make_audio_codec(
         codec = _from_nothing(config, lambda: new_sound_codec(sizes, config.sample_rate))
     else:
         codec = load_sound_codec(weights_file(config.weights), config.level, config.sample_rate)
-    if config.training is None:
+    if not config.trains:
         return codec, []
+    assert config.training is not None, "_check_recipe saw to it"
     waveforms = _decoded_once(sound, rows, scratch / "waveforms.npy")
 
     def crops(generator: np.random.Generator, size: int) -> Tensor:
@@ -122,8 +137,7 @@ def make_audio_codec(
         pieces = torch.from_numpy(waveforms[chosen].astype(np.float32) / 32767)
         return sound.crop(pieces, config.crop, generator)
 
-    keep = config.weights is not None
-    learner = sound_learner(codec, config.objective, keep_codebook=keep).to(device())
+    learner = sound_learner(codec, config.objective, keep_codebook=config.fine_tune).to(device())
     history = train_codec(learner, crops, config.training, scratch, config.seed)
     return codec.cpu().eval().requires_grad_(False), history
 
@@ -162,16 +176,17 @@ def _train_pictures(
     config: ImageCodec, codec: VQGAN, pictures: Pictures, rows: list[int], scratch: Path
 ) -> list[dict]:
     """The history of training or fine-tuning `codec` in place (empty when it is used as it is)."""
-    if config.training is None:
+    if not config.trains:
         return []
     assert config.objective is not None, "_check_recipe saw to it"
+    assert config.training is not None, "_check_recipe saw to it"
 
     def crops(generator: np.random.Generator, size: int) -> Tensor:
         return pictures.read(
             [rows[index] for index in generator.integers(0, len(rows), size)], generator
         )
 
-    learner = VQGANLearner(codec, config.objective, keep_codebook=config.weights is not None)
+    learner = VQGANLearner(codec, config.objective, keep_codebook=config.fine_tune)
     return train_codec(learner.to(device()), crops, config.training, scratch, config.seed)
 
 

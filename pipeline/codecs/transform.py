@@ -2,9 +2,12 @@
 
 The design of today's single-codebook codecs (Vocos: Siuzdak, 2023; WavTokenizer: Ji et al., 2024)
 works at token rate only, so the same minutes of training buy more than convolutions at sample rate.
+Theirs give phases as well; this one knows magnitudes alone and finds the phases when it decodes
+(Griffin-Lim), so that none of its few bits and steps go into what is not heard.
 Token k stands for the samples k * hop to (k + 1) * hop; T samples give ceil(T / hop) tokens.
 """
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -14,14 +17,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.codecs.checks import at_once, check_codes, check_waveform
+from pipeline.codecs.phases import griffin_lim
 from pipeline.codecs.quantisers import Codebook, as_rows
 from pipeline.codecs.transform_layers import (
+    LOUDEST,
     QUIETEST,
     Block,
     Frames,
     Neighbourhood,
     features,
-    polar,
 )
 from pipeline.codecs.windows import decode_in_windows, encode_in_windows
 from pipeline.runtime.errors import UserError
@@ -34,7 +38,8 @@ class TransformArchitecture(Section):
     """The sizes of a transform codec: one code every `hop` samples, `blocks` in the encoder and in
     the decoder each, `heads` of attention (0: none) to the `span` tokens before and after.
 
-    A hop that divides a clip's samples gives every clip whole tokens.
+    A hop that divides a clip's samples gives every clip whole tokens. `iterations` of Griffin-Lim
+    find the phases of what is decoded.
     """
 
     kind: Literal["transform"]
@@ -48,6 +53,7 @@ class TransformArchitecture(Section):
     span: int = Field(default=32, ge=1)
     dimension: int = Field(ge=2)
     n_codes: int = Field(ge=2)
+    iterations: int = Field(default=32, ge=1)
 
 
 class TransformCodec(nn.Module):
@@ -69,7 +75,7 @@ class TransformCodec(nn.Module):
         self.provenance: dict = {"weights": "random"}
         self.frames = Frames(a.hop)
         self.encoder = nn.Sequential(
-            nn.Linear(3 * self.frames.bins, a.width),
+            nn.Linear(2 * self.frames.bins, a.width),
             nn.LayerNorm(a.width),
             *self._blocks(a.blocks[0]),
             nn.LayerNorm(a.width),
@@ -86,7 +92,7 @@ class TransformCodec(nn.Module):
             *blocks[len(blocks) // 2 :],
             nn.LayerNorm(a.width),
         )
-        self.head = nn.Linear(a.width, 2 * self.frames.bins)
+        self.head = nn.Linear(a.width, self.frames.bins)
 
     def _blocks(self, count: int) -> list[Block]:
         a = self.architecture
@@ -95,26 +101,26 @@ class TransformCodec(nn.Module):
     @torch.no_grad()
     def adapt(self, waveform: Tensor) -> None:
         """Sets each bin of an untrained decoder to its mean level in sounds [B, T]."""
-        level = self.frames(self._whole(waveform)).abs().clamp_min(QUIETEST).log().mean((0, 1))
-        self.head.bias[: len(level)] = level
+        self.head.bias.copy_(self.magnitudes(waveform).log().mean((0, 1)))
 
-    def latent(self, waveform: Tensor) -> Tensor:
-        """The encoder's directions [B, D, L], of length 1, for waveforms [B, T]; silence fills the
-        last hop. Keeps gradients.
+    def magnitudes(self, waveform: Tensor) -> Tensor:
+        """The magnitudes [B, L, bins], at least `QUIETEST`, of the frames of waveforms [B, T];
+        silence fills the last hop.
         """
-        latent = self.encoder(features(self.frames(self._whole(waveform)))).transpose(1, 2)
+        whole = F.pad(waveform, (0, -waveform.shape[1] % self.hop))
+        return self.frames(whole).abs().clamp_min(QUIETEST)
+
+    def latent(self, magnitude: Tensor) -> Tensor:
+        """The encoder's directions [B, D, L], of length 1, for magnitudes [B, L, bins]. Keeps
+        gradients.
+        """
+        latent = self.encoder(features(magnitude)).transpose(1, 2)
         return F.normalize(self.centre(latent), dim=1)
 
-    def _whole(self, waveform: Tensor) -> Tensor:
-        return F.pad(waveform, (0, -waveform.shape[1] % self.hop))
-
-    def spectrum(self, latent: Tensor) -> tuple[Tensor, Tensor]:
-        """Log magnitudes and phases [B, L, bins] of quantised latents [B, D, L]."""
-        return self.head(self.decoder(latent.transpose(1, 2))).float().chunk(2, dim=2)
-
-    def synthesise(self, latent: Tensor) -> Tensor:
-        """Waveforms [B, L * hop], unclamped, of quantised latents [B, D, L]. Keeps gradients."""
-        return self.frames.inverse(polar(*self.spectrum(latent)))
+    def spectrum(self, latent: Tensor) -> Tensor:
+        """Log magnitudes [B, L, bins] of quantised latents [B, D, L]. Keeps gradients."""
+        levels = self.head(self.decoder(latent.transpose(1, 2))).float()
+        return levels.clamp(math.log(QUIETEST), LOUDEST)
 
     @torch.no_grad()
     def encode(self, waveform: Tensor, samples_at_once: int | None = None) -> Tensor:
@@ -124,10 +130,10 @@ class TransformCodec(nn.Module):
         whole in one piece. Raises UserError for an empty waveform or values that are not numbers.
         """
         check_waveform(waveform, 1)
-        whole = self._whole(waveform.to(self.head.weight.dtype))
+        whole = F.pad(waveform, (0, -waveform.shape[1] % self.hop)).to(self.head.weight.dtype)
 
         def codes(part: Tensor) -> Tensor:
-            latent = self.latent(part)
+            latent = self.latent(self.magnitudes(part))
             return self.quantiser.codes(as_rows(latent)).view(latent.shape[0], -1)
 
         around = self._reach(self.architecture.blocks[0]) * self.hop + self.frames.before
@@ -147,10 +153,13 @@ class TransformCodec(nn.Module):
         check_codes(codes, self.n_codes)
 
         def waveform(part: Tensor) -> Tensor:
-            return self.synthesise(self.quantiser.vectors(part).transpose(1, 2))
+            levels = self.spectrum(self.quantiser.vectors(part).transpose(1, 2))
+            return griffin_lim(levels.exp(), self.frames, a.iterations)
 
-        span = self.architecture.span if self.architecture.heads else 0
-        around = self._reach(self.architecture.blocks[1]) + span + 2  # 2: frames overlap
+        a = self.architecture
+        span = a.span if a.heads else 0
+        overlap = 3 * (a.iterations + 1)  # frames that each passing to and fro sees further
+        around = self._reach(a.blocks[1]) + span + overlap
         rows, window = at_once(codes.shape[1], self.hop, codes.device, samples_at_once)
         return torch.cat(
             [

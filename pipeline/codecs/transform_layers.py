@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 QUIETEST = 1e-4  # magnitudes below it look alike; a full-scale sine has one near 1
 LOUDEST = 6.0  # of the logarithm: no sound is 50 dB above full scale, but an untrained head may be
-COMPRESSION = 0.3  # the exponent of magnitudes beside their phases, so that the quiet is seen too
+COMPRESSION = 0.3  # the exponent of magnitudes, so that the quiet is seen too
 
 
 class Frames(nn.Module):
@@ -46,18 +46,11 @@ def _overlapped(pieces: Tensor) -> Tensor:
     return sum(moved, start=torch.zeros((), device=pieces.device)).flatten(1)
 
 
-def features(spectrum: Tensor) -> Tensor:
-    """What an encoder sees of a complex spectrum [B, L, bins]: [B, L, 3 * bins], the real and the
-    imaginary part of compressed magnitudes and the logarithm of the magnitude.
+def features(magnitude: Tensor) -> Tensor:
+    """What an encoder sees of magnitudes [B, L, bins]: [B, L, 2 * bins], compressed by a power and
+    by the logarithm.
     """
-    magnitude = spectrum.abs().clamp_min(QUIETEST)
-    compressed = torch.view_as_real(spectrum / magnitude.pow(1 - COMPRESSION))
-    return torch.cat([compressed.flatten(2), magnitude.log() / 4 + 1], dim=2)
-
-
-def polar(log_magnitude: Tensor, phase: Tensor) -> Tensor:
-    """The complex spectrum of log magnitudes and phases."""
-    return torch.polar(log_magnitude.clamp_max(LOUDEST).exp(), phase)
+    return torch.cat([magnitude.pow(COMPRESSION), magnitude.log() / 4 + 1], dim=2)
 
 
 class AlongTime(nn.Conv2d):

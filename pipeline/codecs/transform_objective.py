@@ -1,5 +1,7 @@
-"""What a transform codec is trained on: spectra at several resolutions, a mel spectrogram, the
-waveform itself, and commitment.
+"""What a transform codec is trained on: the magnitudes of its frames, bin by bin, as a whole and in
+mel bands, and commitment.
+
+No waveform is made in training, so a step costs little more than the network.
 """
 
 from typing import Literal
@@ -7,45 +9,39 @@ from typing import Literal
 import librosa
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pipeline.codecs.bottlenecks import Averages, EMACodebook
 from pipeline.codecs.training import Batches, Losses
 from pipeline.codecs.transform import TransformCodec
-from pipeline.codecs.transform_layers import QUIETEST, polar
-from pipeline.runtime.errors import UserError
+from pipeline.codecs.transform_layers import QUIETEST
 from pipeline.runtime.params import Section
 from pipeline.runtime.seeds import torch_generator
 
-MEL_WINDOW, MEL_BANDS = 1024, 64
+MEL_BANDS = 64
+MEL_KNEE_HZ = 700.0  # of the mel scale: bins weigh as 1 / (knee + frequency)
 
 
 class TransformObjective(Section):
-    """Weights of the terms; of the windows (n_fft in samples) `windows_per_step` are drawn each
-    step, for short-time transforms are what a step costs.
+    """Weights of the terms.
 
-    `spectral` weighs the relative distance of magnitudes plus the mean distance of their
-    logarithms, `frame` the latter for the magnitudes that the decoder gives before frames are
-    overlapped, `mel` the mean distance of log mel spectrograms, `l2` the squared error over the
-    sound's variance.
+    `levels` weighs the mean distance of log magnitudes, each bin by its width on the mel scale,
+    `relative` the norm of the difference of magnitudes over the norm of the true ones, `mel` the
+    mean distance of log mel spectrograms.
     """
 
     kind: Literal["transform"]
-    windows: tuple[int, ...] = (2048, 1024, 512, 256)
-    windows_per_step: int = 1
-    spectral: float = 1.0
-    frame: float = 0.0
+    levels: float = 1.0
+    relative: float = 1.0
     mel: float = 1.0
-    l2: float = 0.5
     commitment: float = 0.25
-    codebook: Averages = Averages(decay=0.97, revive_below=0.15)
+    codebook: Averages = Averages(decay=0.99, revive_below=0.08)
 
 
 class TransformLearner(nn.Module):
     """A codec together with its losses."""
 
     bands: Tensor
-    variance: Tensor
+    importance: Tensor
 
     def __init__(
         self, codec: TransformCodec, settings: TransformObjective, keep_codebook: bool = False
@@ -57,76 +53,53 @@ class TransformLearner(nn.Module):
         self.codec, self.settings, self.keep_codebook = codec, settings, keep_codebook
         codec.requires_grad_(True)
         self.bottleneck = EMACodebook(codec.quantiser, settings.codebook)
-        bands = librosa.filters.mel(sr=codec.sample_rate, n_fft=MEL_WINDOW, n_mels=MEL_BANDS)
-        self.register_buffer("bands", torch.from_numpy(bands).T.contiguous(), persistent=False)
-        self.register_buffer("variance", torch.ones(()))
+        rate, size = codec.sample_rate, codec.frames.size
+        if settings.mel:
+            bands = librosa.filters.mel(sr=rate, n_fft=size, n_mels=MEL_BANDS)
+            self.register_buffer("bands", torch.from_numpy(bands).T.contiguous(), persistent=False)
+        importance = 1 / (MEL_KNEE_HZ + torch.arange(codec.frames.bins) * rate / size)
+        self.register_buffer("importance", importance / importance.mean(), persistent=False)
 
     @torch.no_grad()
     def start(self, batches: Batches, batch_size: int, seed: int) -> None:
-        """Measures the loudness and places the codewords on the first batches."""
-        device = self.variance.device
+        """Measures the levels and places the codewords on the first batches."""
+        device = self.importance.device
         sounds = torch.cat([batches(index, batch_size).to(device) for index in range(4)])
-        longest = max(*self.settings.windows, MEL_WINDOW if self.settings.mel else 0)
-        if sounds.shape[1] < longest:
-            raise UserError(
-                f"codec.crop is {sounds.shape[1]} samples; a window of codec.objective takes"
-                f" {longest}, so that is the least."
-            )
-        self.variance.copy_(sounds.var().clamp_min(1e-8))
         if not self.keep_codebook:
             self.codec.adapt(sounds)
             self.bottleneck.start(
-                self.codec.latent(sounds), torch_generator(seed, "codebook", device=device)
+                self.codec.latent(self.codec.magnitudes(sounds)),
+                torch_generator(seed, "codebook", device=device),
             )
 
     def forward(self, waveform: Tensor, step: int, generator: torch.Generator) -> Losses:
         """The losses for waveforms [B, T]; T is best a multiple of the hop."""
         s, codec = self.settings, self.codec
-        quantised = self.bottleneck(codec.latent(waveform), step, generator)
-        log_magnitude, phase = codec.spectrum(quantised.latent)
         with torch.autocast(waveform.device.type, enabled=False):
-            output = codec.frames.inverse(polar(log_magnitude, phase))[:, : waveform.shape[1]]
-            target = waveform.float()
-            order = torch.randperm(len(s.windows), generator=generator, device=generator.device)
-            windows = [s.windows[index] for index in order[: s.windows_per_step].tolist()]
-            zero = torch.zeros((), device=waveform.device)
-            spectral = sum((spectral_distance(output, target, n) for n in windows), start=zero)
+            target = codec.magnitudes(waveform.float())
+        quantised = self.bottleneck(codec.latent(target), step, generator)
+        levels = codec.spectrum(quantised.latent)
+        with torch.autocast(waveform.device.type, enabled=False):
+            output = levels.exp()
             terms = {
-                "spectral": spectral / len(windows),
-                "l2": F.mse_loss(output, target) / self.variance,
+                "levels": ((levels - target.log()).abs() * self.importance).mean(),
+                "relative": relative_distance(output, target),
                 "commitment": quantised.loss * codec.architecture.dimension,
             }
             if s.mel:
-                terms["mel"] = self._mel_distance(output, target)
-            if s.frame:
-                pad = (0, -target.shape[1] % codec.hop)
-                true = codec.frames(F.pad(target, pad)).abs()
-                terms["frame"] = (log_magnitude - true.clamp_min(QUIETEST).log()).abs().mean()
+                terms["mel"] = mel_distance(output, target, self.bands)
+        zero = torch.zeros((), device=waveform.device)
         total = sum((getattr(s, name) * term for name, term in terms.items()), start=zero)
         return Losses(total, terms, quantised.codes)
 
-    def _mel_distance(self, output: Tensor, target: Tensor) -> Tensor:
-        a, b = (
-            (magnitudes(sound, MEL_WINDOW).square() @ self.bands + QUIETEST**2).log() / 2
-            for sound in (output, target)
-        )
-        return (a - b).abs().mean()
+
+def relative_distance(output: Tensor, target: Tensor) -> Tensor:
+    """The norm of the difference of magnitudes [B, L, bins] over the target's, mean of the rows."""
+    norms = target.flatten(1).norm(dim=1).clamp_min(1e-3)
+    return ((output - target).flatten(1).norm(dim=1) / norms).mean()
 
 
-def spectral_distance(output: Tensor, target: Tensor, n_fft: int) -> Tensor:
-    """The norm of the difference of magnitudes over the target's, plus the mean distance of their
-    logarithms.
-    """
-    a, b = magnitudes(output, n_fft), magnitudes(target, n_fft)
-    norms = b.flatten(1).norm(dim=1).clamp_min(1e-3)
-    relative = (a - b).flatten(1).norm(dim=1) / norms
-    return relative.mean() + (a.log() - b.log()).abs().mean()
-
-
-def magnitudes(waveform: Tensor, n_fft: int) -> Tensor:
-    """Magnitudes [B, frames, bins], at least `QUIETEST`, of frames that overlap by three quarters
-    and lie wholly inside waveforms [B, T].
-    """
-    window = torch.hann_window(n_fft, device=waveform.device)
-    frames = torch.fft.rfft(waveform.unfold(1, n_fft, n_fft // 4) * window) * (4 / n_fft)
-    return (torch.view_as_real(frames).square().sum(3) + QUIETEST**2).sqrt()
+def mel_distance(output: Tensor, target: Tensor, bands: Tensor) -> Tensor:
+    """The mean distance of log mel spectrograms of magnitudes [B, L, bins]; bands [bins, mels]."""
+    a, b = ((sound.square() @ bands + QUIETEST**2).log() / 2 for sound in (output, target))
+    return (a - b).abs().mean()

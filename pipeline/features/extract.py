@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from pydantic import model_validator
 
 from pipeline.features.i3d_source import (
     RGB_WEIGHTS,
@@ -19,6 +20,7 @@ from pipeline.features.i3d_source import (
 )
 from pipeline.features.pose import Pose
 from pipeline.features.pose_reader import MarkerReader, PoseConfig, PoseReader
+from pipeline.features.tracking import Tracking
 from pipeline.runtime.arrays import read_array
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, sha256_file
@@ -32,10 +34,24 @@ from pipeline.training.history import write_history
 
 
 class ExtractDance(Section):
-    """Motion and video features of the clips."""
+    """Motion and video features of the clips.
+
+    `tracking`: the errors of a reader of poses, laid over joints that markers tell exactly, so that
+    a model learns to live with them (null: none).
+    """
 
     pose: PoseConfig
+    tracking: Tracking | None = None
     visual: VisualConfig
+
+    @model_validator(mode="after")
+    def _fits(self) -> "ExtractDance":
+        if self.tracking is not None and self.pose.source != "markers":
+            raise ValueError(
+                f"tracking is for exact joints, of pose.source markers; {self.pose.source} errs by"
+                " itself, so set it to null"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -57,13 +73,14 @@ class Refused:
 
 @dataclass(frozen=True)
 class Readers:
-    """What reads motion and pictures (None: all clips bring video features along), and the length
-    of every clip in seconds.
+    """What reads motion and pictures (None: all clips bring video features along), the length of
+    every clip in seconds, and the errors to be laid over the motion.
     """
 
     pose: PoseReader
     visual: VisualReader | None
     clip_seconds: float
+    tracking: Tracking | None = None
 
 
 def extract_clips(
@@ -80,6 +97,8 @@ def extract_clips(
     def read(clip: Clip) -> _Read | Refused:
         try:
             pose = readers.pose.read(manifest, clip, readers.clip_seconds)
+            if readers.tracking is not None:
+                pose = readers.tracking.read(pose, clip.id)
             if clip.visual_file:
                 return _Read(pose, ready_features(manifest.root / clip.visual_file), None)
             assert visual is not None, "a clip without features is looked at"
@@ -149,7 +168,8 @@ def extract_dance(
         visual, history = None, []
         if any(clip.visual_file is None for clip in manifest.clips):
             visual, history = open_visual(config.visual, manifest, clip_seconds, scratch, folder)
-        readers = Readers(PoseReader(config.pose, markers).ready(), visual, clip_seconds)
+        reader = PoseReader(config.pose, markers).ready()
+        readers = Readers(reader, visual, clip_seconds, config.tracking)
         work = in_batches(list(manifest.clips), run_settings().extract_batch)
 
         def make(clips: list[Clip]) -> dict[str, np.ndarray]:
@@ -222,7 +242,8 @@ def _write(
         "task": "dance",
         "inputs": ["motion", "visual", "genre"],
         "pose": config.pose.kind,
-        "pose_source": config.pose.source,
+        "pose_source": config.pose.source
+        + (" misread as by " + ", ".join(config.tracking.readers) if config.tracking else ""),
         "fps": config.pose.fps,
         **used,
         "genres": genres,

@@ -120,6 +120,25 @@ def resample(pose: Pose, fps: float, start_s: float = 0.0, duration_s: float | N
     return replace(pose, points=flat.reshape(len(times), -1, 3).astype(np.float32), fps=fps)
 
 
+def at_times(pose: Pose, times: np.ndarray, wanted: np.ndarray, fps: float) -> Pose:
+    """A keypoint pose whose frames were taken at `times` [T] (ascending seconds) as it was at the
+    times `wanted` [n], `fps` a second: linear between its frames, the nearest beyond the ends.
+
+    The counts of gaps are those of the frames nearest to each time.
+    """
+    flat = _interpolated(pose.motion(), times, wanted)
+    nearest = np.abs(times[None] - wanted[:, None]).argmin(axis=1)
+    guessed = pose.points[nearest, :, 2] == np.float32(GUESSED)
+    absent = pose.points[nearest, :, 2] == 0
+    return Pose(
+        pose.kind,
+        flat.reshape(len(wanted), -1, 3).astype(np.float32),
+        fps,
+        int((guessed | absent).all(1).sum()),
+        int(guessed.sum()),
+    )
+
+
 def as_coco17(pose: Pose) -> Pose:
     """A BODY_25 pose by the 17 joints of COCO, all of which it has; coco17 as it is; raises
     UserError for SMPL.

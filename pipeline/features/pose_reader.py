@@ -4,8 +4,7 @@ beside it.
 
 import threading
 from collections.abc import Callable, Iterator
-from itertools import chain, islice
-from math import ceil
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +12,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pipeline.features import pose_blazepose, pose_movenet, pose_rcnn
-from pipeline.features.pose import Pose, as_coco17, keypoints_pose, resample
+from pipeline.features.pose import Pose, as_coco17, at_times, keypoints_pose, resample
 from pipeline.features.pose_files import (
     aist_keypoints2d,
     aist_keypoints3d,
@@ -22,7 +21,7 @@ from pipeline.features.pose_files import (
     openpose,
     ready_array,
 )
-from pipeline.media.video import probe, read_frames
+from pipeline.media.video import probe, timed_frames
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Section
 from pipeline.storage.manifest import Clip, Manifest
@@ -35,7 +34,7 @@ Detector = Callable[
 MarkerReader = Callable[
     [np.ndarray], np.ndarray
 ]  # frames [T, H, W, 3] uint8 -> joints [T, 17, 3] in pixels
-TRACKING_FPS = 30.0  # a crop that follows somebody wants small steps
+MOST_FPS = 50.0  # looked at; of 60 a second every second one
 _NETWORKS = ("blazepose", "movenet", "keypoint_rcnn")
 SEEN = ("markers", *_NETWORKS)
 _KINDS = {
@@ -126,30 +125,41 @@ class PoseReader:
         return pose
 
     def _seen(self, manifest: Manifest, clip: Clip, duration_s: float) -> Pose:
-        fps = self.config.fps
-        every, short_side, detector = self._detector()
-        frames = read_frames(
-            manifest.file(clip), fps * every, clip.start_s or 0.0, duration_s, short_side
+        """The pose in the pictures as they were filmed, at the wanted rate by their own times: what
+        is read does not depend on the video's frame rate.
+        """
+        most_fps, short_side, detector = self._detector()
+        frames = timed_frames(
+            manifest.file(clip), most_fps, clip.start_s or 0.0, duration_s, short_side
         )
-        first = next(frames)
-        joints = detector(chain([first], frames))[::every][: round(duration_s * fps)]
+        times: list[float] = []
+        size: list[int] = []
+
+        def pictures() -> Iterator[np.ndarray]:
+            for time_s, frame in frames:
+                times.append(time_s)
+                size[:] = [frame.shape[0]]
+                yield frame
+
+        joints = detector(pictures())
+        fps = self.config.fps
         try:
-            return keypoints_pose("coco17", joints, first.shape[0], fps)
+            pose = keypoints_pose("coco17", joints, size[0], fps)
         except UserError:
             raise UserError(f"{clip.id} has no visible dancer.") from None
+        return at_times(pose, np.array(times), np.arange(round(duration_s * fps)) / fps, fps)
 
-    def _detector(self) -> tuple[int, int | None, Detector]:
-        """How many frames to look at for each one kept, their short side in pixels, and who
+    def _detector(self) -> tuple[float, int | None, Detector]:
+        """How many frames a second to look at, at most, their short side in pixels, and who
         looks.
         """
         match self.config.source:
             case "markers":
-                return 1, None, self._read_markers
+                return MOST_FPS, None, self._read_markers
             case "keypoint_rcnn":
-                return 1, pose_rcnn.SHORT_SIDE, self._read_rcnn
+                return self.config.fps, pose_rcnn.SHORT_SIDE, self._read_rcnn
             case _:
-                every = ceil(TRACKING_FPS / self.config.fps - 1e-6)
-                return every, *self._follower()
+                return MOST_FPS, *self._follower()
 
     def _follower(self) -> tuple[int, Detector]:
         """The short side in pixels and the network, this thread's own, that follow one dancer."""

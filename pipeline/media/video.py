@@ -134,6 +134,44 @@ def read_frames(
             yield image
 
 
+def timed_frames(
+    path: Path,
+    most_fps: float,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    short_side: int | None = None,
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Yields (seconds since start_s, RGB frame [H, W, 3] uint8) of the pictures as they were
+    filmed, from the last one at or before the start to the first at or after the end; of more than
+    `most_fps` a second every second one, or third, and so on.
+
+    The pictures are as `read_frames` gives them. Raises UserError when the file cannot be decoded
+    or its pictures end more than a quarter of a second too early.
+    """
+    with open_media(path) as container:
+        stream = _video_stream(container, path)
+        aspect, rate = float(stream.sample_aspect_ratio or 1), stream.average_rate
+        end_s = np.inf if duration_s is None else start_s + duration_s
+        last: tuple[float, av.VideoFrame] | None = None
+        shown_s = -np.inf
+        for timed in _timed(container, stream, start_s):
+            if last is None or timed[0] <= start_s:
+                last = timed
+                continue
+            if last[0] - shown_s >= 0.9 / most_fps:
+                yield last[0] - start_s, _upright(last[1], aspect, short_side)
+                shown_s = last[0]
+            last = timed
+            if timed[0] >= end_s:
+                break
+        if last is None:
+            raise UserError(f"{path} holds no picture that can be decoded after {start_s:.2f} s.")
+        yield last[0] - start_s, _upright(last[1], aspect, short_side)
+        until_s = last[0] + 1 / float(rate or most_fps)
+        if duration_s is not None and end_s > until_s + _HELD_S:
+            raise UserError(f"{path} ends at {until_s:.2f} s, before the wanted {end_s:.2f} s.")
+
+
 def _timed(
     container: av.container.InputContainer, stream: av.VideoStream, start_s: float
 ) -> Iterator[tuple[float, av.VideoFrame]]:

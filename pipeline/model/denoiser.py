@@ -47,6 +47,10 @@ class DenoiserConfig(Section):
     """Of the weights at the start (the paper's code: 0.02); null: 0.64 / sqrt(width), which is that
     at width 1024, and lets narrow networks learn faster.
     """
+    tied_init: bool = False
+    """The output layer starts as a copy of the token embeddings, so that a token which is seen is
+    predicted from the first step on; with many codes, that is what a short training learns last.
+    """
 
 
 def feed_forward(config: DenoiserConfig, grid: tuple[int, int] | None) -> nn.Module:
@@ -206,6 +210,8 @@ class Denoiser(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.output = Linear(config.width, n_codes)
         self._initialise(config.init_std, config.zero_init)
+        if config.tied_init:
+            self.output.weight.data.copy_(self.codes.weight[:-1])
 
     def _initialise(self, std: float | None, zero: bool) -> None:
         std = float(0.64 * self.codes.embedding_dim**-0.5) if std is None else std

@@ -127,7 +127,8 @@ class Network(nn.Module):
         except KeyError as error:
             raise UserError(
                 f"This model reads `{error.args[0]}`, which is not among the inputs"
-                f" ({', '.join(inputs)})."
+                f" ({', '.join(inputs)}); only one trained with dropout of it"
+                " (train.model.condition.dropout) does without."
             ) from None
 
     def prepare(self, condition: Condition) -> Condition:
@@ -206,7 +207,11 @@ def _dance_network(
             " make the two agree."
         )
     encoder = DanceEncoder(
-        condition, inputs.visual_numbers, grid[0] * grid[1] / inputs.n_frames, inputs.n_genres
+        condition,
+        inputs.visual_numbers,
+        inputs.n_frames,
+        grid[0] * grid[1] / inputs.n_frames,
+        inputs.n_genres,
     )
     is_aligned = condition.condition == "aligned"
     denoiser = Denoiser(

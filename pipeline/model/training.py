@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 from pydantic import Field, ValidationError, model_validator
-from torch import nn
+from torch import Tensor, nn
 
 from pipeline.diffusion.contrast import Contrast
 from pipeline.diffusion.objective import Loss, Objective
 from pipeline.diffusion.process import MaskAndReplace
+from pipeline.model.encoders.modalities import KEPT, Dropout
 from pipeline.model.network import Network
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Section
@@ -103,12 +104,27 @@ class DenoiserTask(nn.Module):
             bool(self.objective.terms and self.bound_every) and (step + 1) % self.bound_every == 0
         )
         terms = self.objective(
-            self.network, batch.x_0, batch.inputs, generator, batch.negatives, wants_bound
+            self.network,
+            batch.x_0,
+            batch.inputs | self._dropped(batch, step),
+            generator,
+            batch.negatives,
+            wants_bound,
         )
         means = {"main": terms.main, "auxiliary": terms.auxiliary, "contrast": terms.contrast}
         means |= {f"negative_{name}": value for name, value in terms.negative.items()}
         bound = {f"bound_{name}": value for name, value in terms.bound.items()}
         return Outcome(terms.total, means, bound)
+
+    def _dropped(self, batch: Batch, step: int) -> dict[str, Tensor]:
+        """Which examples lack their motion or their pictures, for encoders that learn to do
+        without.
+        """
+        dropout = getattr(self.network.encoder, "dropout", None)
+        if not isinstance(dropout, Dropout) or not (dropout.motion or dropout.visual):
+            return {}
+        generator = shared_generator(self.rank, self.world, self.seed, "modalities", step)
+        return {KEPT: dropout.draw(len(batch.x_0), generator).to(batch.x_0.device)}
 
 
 def train_network(

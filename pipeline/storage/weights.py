@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import DamagedFile, UserError
 from pipeline.runtime.files import atomic, read_json, sha256_file, write_json
 from pipeline.runtime.params import Section, read_yaml, validate
 from pipeline.runtime.scratch import home
@@ -16,24 +16,26 @@ from pipeline.storage.tensors import read_tensors, write_tensors
 from pipeline.storage.wheel import Wheel, fetched_wheel, intact, take_members
 
 REGISTRY = Path(__file__).with_name("weights.yaml")
+SHIPPED = Path(__file__).with_name("shipped")  # weights that come with this package
 
 
 class Weights(Section):
     """One entry of weights.yaml; null means that the publisher says nothing about it.
 
     With `wheel`, the weights are members of a package's wheel and lie as files in one folder;
-    `file` is then the wheel, `size` that of the members together.
+    `file` is then the wheel, `size` that of the members together. Those of kind `shipped` come with
+    this package.
     """
 
     name: str
     use: str
-    kind: Literal["tensors", "torchscript", "tflite"]
+    kind: Literal["tensors", "torchscript", "tflite", "shipped"]
     file: str
     size: int | None
     sha256: str | None
     licence: str
     url: str
-    parts: tuple[str, ...] | None
+    parts: tuple[str, ...] | None = None
     page: str
     wheel: Wheel | None = None
 
@@ -49,6 +51,8 @@ class Weights(Section):
         """Where the weights lie once they are there: tensors as safetensors, the rest as
         published; a folder for members of a wheel.
         """
+        if self.kind == "shipped":
+            return SHIPPED / self.file
         if self.wheel:
             return folder() / self.name / "members"
         name = f"{self.name}.safetensors" if self.kind == "tensors" else self.file
@@ -62,6 +66,8 @@ class Weights(Section):
     @property
     def by_hand(self) -> str:
         """What the user can do without a working download."""
+        if self.kind == "shipped":
+            return "They come with this package: install it anew."
         return (
             f"By hand: get {self.file} from {self.page} and run `cdcd weights add {self.name}"
             " FILE`."
@@ -95,6 +101,8 @@ def find(name: str) -> Path:
     wheel); raises UserError that says how to get them.
     """
     weights = entry(name)
+    if weights.kind == "shipped":
+        return _as_shipped(weights)
     if not is_here(weights):
         raise UserError(
             f"The weights {name} ({weights.use}) are not here: run `cdcd weights get {name}`."
@@ -105,6 +113,15 @@ def find(name: str) -> Path:
             f"{weights.path} is not as it was stored; run `cdcd weights get {name}` to replace it."
             f" {weights.by_hand}"
         )
+    return weights.path
+
+
+def _as_shipped(weights: Weights) -> Path:
+    if not weights.path.is_file():
+        raise UserError(f"{weights.path} is missing. {weights.by_hand}")
+    if sha256_file(weights.path) != weights.sha256:
+        mend = "it comes with this package, so install that anew"
+        raise DamagedFile(weights.path, f"not the file that {REGISTRY.name} names", mend)
     return weights.path
 
 
@@ -130,7 +147,9 @@ def weights_file(name: str) -> Path:
 
 
 def is_here(weights: Weights) -> bool:
-    """Whether the weights were fetched or added before."""
+    """Whether the weights were fetched or added before, or came with this package."""
+    if weights.kind == "shipped":
+        return weights.path.is_file()
     return weights.path.exists() and weights.record.exists()
 
 
@@ -139,6 +158,8 @@ def get(name: str) -> Path:
     it cannot be had whole.
     """
     weights = entry(name)
+    if weights.kind == "shipped":
+        return find(name)
     try:
         return find(name)
     except UserError:
@@ -155,6 +176,8 @@ def add(name: str, file: Path) -> Path:
     it is another one.
     """
     weights, file = entry(name), Path(file)
+    if weights.kind == "shipped":
+        raise UserError(f"The weights {name} are part of this package; there is nothing to add.")
     if not file.is_file():
         raise UserError(f"{file} is not a file; give the path of the downloaded {weights.file}.")
     if weights.wheel:

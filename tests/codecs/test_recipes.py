@@ -42,12 +42,14 @@ def test_the_used_codes_are_computed_from_the_training_pictures(published, tmp_p
     assert VQGAN.load(tmp_path / "kept.safetensors").n_codes == codec.n_codes
 
 
-def test_training_with_weights_fine_tunes_them(published, tmp_path):
+def test_fine_tuning_goes_on_from_the_weights(published, tmp_path):
     plain, _ = make(published, tmp_path)
     training = CodecTraining(steps=3, batch_size=2, learning_rate=1e-4, warmup_steps=1)
-    tuned, history = make(
-        published, tmp_path, objective=PICTURES, training=training, used_codes="computed"
-    )
+    recipe = {"objective": PICTURES, "training": training, "used_codes": "computed"}
+    as_it_is, history = make(published, tmp_path, **recipe)
+    assert history == []
+    assert torch.equal(as_it_is.encoder.conv_in.weight, plain.encoder.conv_in.weight)
+    tuned, history = make(published, tmp_path, fine_tune=True, **recipe)
     assert history[-1]["step"] == 3
     weight, before = (codec.encoder.conv_in.weight for codec in (tuned, plain))
     assert 0 < (weight - before).abs().max() < 1e-3  # near where it began
@@ -56,8 +58,8 @@ def test_training_with_weights_fine_tunes_them(published, tmp_path):
 
 
 def test_a_recipe_that_lacks_something_is_refused():
-    with pytest.raises(ValidationError, match="training needs an objective"):
-        training = CodecTraining(steps=3, batch_size=2, learning_rate=1e-4)
-        ImageCodec(weights="vqgan_f8", image_size=8, training=training)
+    training = CodecTraining(steps=3, batch_size=2, learning_rate=1e-4)
+    with pytest.raises(ValidationError, match="give objective and training"):
+        ImageCodec(weights="vqgan_f8", image_size=8, training=training, fine_tune=True)
     with pytest.raises(ValidationError, match="give architecture, objective and training"):
         ImageCodec(weights=None, image_size=8)

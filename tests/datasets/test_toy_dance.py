@@ -15,6 +15,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.datasets.toy_dance import ToyDance, check, plan, prepare, read_markers, sound
+from pipeline.datasets.toy_dance.camera import RATES, frame_rate, set_up
 from pipeline.datasets.toy_dance.dancer import Noise, dance
 from pipeline.datasets.toy_dance.markers import COLOURS
 from pipeline.datasets.toy_dance.render import render
@@ -28,7 +29,15 @@ from pipeline.storage.manifest import read_manifest
 
 RATE = 11025
 SMALL = ToyDance(
-    train=18, val=2, test=10, clip_seconds=1, fps=20, size=96, sample_rate=RATE, noise=1.0, seed=5
+    train=18,
+    val=2,
+    test=10,
+    clip_seconds=1,
+    size=96,
+    sample_rate=RATE,
+    noise=1.0,
+    variety=1.0,
+    seed=5,
 )
 
 
@@ -50,7 +59,8 @@ def performances(songs):
     made = []
     for number, song in enumerate(songs.values()):
         rng = np.random.default_rng(number)
-        made.append(render(dance(song, 0.7 * number, 1.0, 20, Noise.of_level(1), rng), 128, rng))
+        joints = dance(song, 0.7 * number, 1.0, 20, Noise.of_level(1), rng)
+        made.append(render(joints, set_up(np.arange(20) / 20, 128, 1.0, rng), 20, rng))
     return made
 
 
@@ -65,8 +75,7 @@ def test_genres_and_tempi_follow_aist():
 
 def default_config() -> ToyDance:
     settings = YAML(typ="safe").load(Path(__file__).parents[2] / "params" / "toy_dance.yaml")
-    media = {key: settings["media"][key] for key in ("clip_seconds", "fps")}
-    return ToyDance(**settings["download"], **media)
+    return ToyDance(**settings["download"], clip_seconds=settings["media"]["clip_seconds"])
 
 
 def test_splits_share_no_song_and_hold_out_no_tempo():
@@ -317,7 +326,7 @@ def test_markers_are_read_from_compressed_video(performances, tmp_path):
         errors.append(np.linalg.norm(joints[..., :2] - truth, axis=-1)[seen])
         found.append(seen)
     errors = np.concatenate(errors)
-    assert np.mean(found) > 0.95
+    assert np.mean(found) > 0.85  # others are hidden, or outside the picture
     assert np.median(errors) < 0.8
     assert (errors > 4).mean() < 0.01
 
@@ -334,7 +343,7 @@ def test_nothing_but_markers_looks_like_a_marker():
     rng = np.random.default_rng(0)
     empty = np.full((4, 17, 3), 50.0)  # a dancer far outside the picture
     for _ in range(10):
-        frames, _ = render(empty, 96, rng)
+        frames, _ = render(empty, set_up(np.arange(4) / 20, 96, 1.0, rng), 20, rng)
         assert read_markers(frames)[..., 2].sum() == 0
 
 
@@ -355,6 +364,57 @@ def test_sound_and_pictures_stay_together(tmp_path, rate):
             near.start + np.argmax(sound[near] > 0.4 * sound[near].max())
         ) / rate == pytest.approx(time_s, abs=0.01)
     assert np.flatnonzero(light > 128).tolist() == [5, 18, 32]
+
+
+def test_one_performance_is_the_same_at_any_frame_rate(songs):
+    for song in songs.values():
+        coarse, fine = (
+            dance(song, 3.0, 2.0, fps, Noise.of_level(1), np.random.default_rng(2))
+            for fps in (20, 60)
+        )
+        np.testing.assert_allclose(fine[::3], coarse, atol=1e-9)
+
+
+def test_bars_are_held_stepped_flown_and_turned():
+    """Of forty performances some stand nearly still for a beat, some go around, some step often."""
+    stillest, turned, steps = [], [], []
+    for number in range(40):
+        song = compose(Title(GENRES[number % 10], "val", number), 0)
+        joints = dance(song, 4.0, 4.0, 20, Noise.of_level(0.3), np.random.default_rng(number))
+        speed = np.linalg.norm(np.diff(joints, axis=0), axis=2).mean(axis=1) * 20
+        beat = round(20 * song.beat_s)
+        stillest.append(np.convolve(speed, np.ones(beat) / beat, "valid").min() / speed.mean())
+        turned.append(((joints[:, 5] - joints[:, 6])[:, 0] < 0).any())
+        lifted = joints[:, 15:, 1] > 0.08
+        steps.append((np.diff(lifted.astype(int), axis=0) > 0).sum())
+    assert 3 <= (np.array(stillest) < 0.4).sum() <= 30
+    assert 2 <= np.sum(turned) <= 20
+    assert 5 <= (np.array(steps) > 4).sum() <= 35
+
+
+def test_cameras_and_frame_rates_differ_as_people_film():
+    rng = np.random.default_rng(0)
+    cameras = [set_up(np.arange(60) / 30, 128, 1.0, rng) for _ in range(100)]
+    shapes = {(camera.width > camera.height) - (camera.width < camera.height) for camera in cameras}
+    assert shapes == {-1, 0, 1}
+    assert all(abs(c.width * c.height / 128**2 - 1) < 0.03 for c in cameras)
+    assert all(c.width % 2 == c.height % 2 == 0 for c in cameras)
+    moving = [np.ptp(camera.origin, axis=0).max() > 1.0 for camera in cameras]
+    assert 20 < sum(moving) < 90
+    assert np.std([camera.yaw[0] for camera in cameras]) > 0.2
+    bodies = [camera.scale[0] / camera.height for camera in cameras]
+    assert min(bodies) < 0.65 < 0.8 < max(bodies)
+    assert {frame_rate(1.0, rng) for _ in range(200)} == set(RATES)
+    assert min(RATES) == 24
+    assert max(RATES) > 59
+
+
+def test_without_variety_all_film_alike():
+    rng = np.random.default_rng(0)
+    plain = [set_up(np.arange(60) / 30, 128, 0.0, rng) for _ in range(20)]
+    assert {(c.width, c.height, c.yaw.max(), c.pitch) for c in plain} == {(128, 128, 0.0, 0.0)}
+    assert all(np.ptp(c.origin, axis=0).max() == 0 for c in plain)
+    assert {frame_rate(0.0, rng) for _ in range(20)} == {30.0}
 
 
 def digests(folder) -> dict[str, str]:

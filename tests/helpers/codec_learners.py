@@ -51,15 +51,11 @@ TRANSFORM = TransformArchitecture(
     span=3,
     dimension=4,
     n_codes=16,
+    iterations=8,
 )
 TRANSFORM_OBJECTIVE = TransformObjective(
     kind="transform",
-    windows=(128, 64, 32),
-    windows_per_step=1,
-    spectral=1.0,
-    frame=0.5,
     mel=0.0,
-    l2=1.0,
     commitment=0.25,
     codebook=AVERAGES,
 )

@@ -43,7 +43,7 @@ TRAINED_ON = {  # as `cdcd train` notes it
 WORDS = "a red circle left of a blue square"
 
 
-def dance_files(folder, genre_input=False, kind="coco17") -> ModelFiles:
+def dance_files(folder, genre_input=False, kind="coco17", dropout=None) -> ModelFiles:
     """A dance model that plays windows of a second at 4 kHz."""
     visual = VisualConfig(
         weights="random",
@@ -61,6 +61,7 @@ def dance_files(folder, genre_input=False, kind="coco17") -> ModelFiles:
                 pose=kind,
                 fps=FPS,
                 genre_input=genre_input,
+                dropout=dropout,
                 motion_width=8,
                 motion_blocks=1,
                 visual_width=8,
@@ -84,6 +85,7 @@ def dance_files(folder, genre_input=False, kind="coco17") -> ModelFiles:
                 blocks=(1, 1),
                 dimension=8,
                 n_codes=CODES,
+                iterations=1,
             )
         ).eval()
         codec.quantiser.k.copy_(F.normalize(torch.randn_like(codec.quantiser.k), dim=1))

@@ -238,6 +238,17 @@ def test_zero_init_makes_every_block_the_identity():
     )
 
 
+def test_a_seen_token_is_predicted_before_any_training_with_a_tied_init():
+    settings = {"zero_init": True, "width": 64}
+    network, (x_t, t) = network_of("class", tied_init=True, **settings), tokens()
+    seen = x_t < network.n_codes
+    hidden = network.features(x_t, t, network.encode(inputs_of("class")))
+    assert (network.output(hidden).argmax(2) == x_t)[seen].float().mean() > 0.9
+    plain = network_of("class", **settings)
+    hidden = plain.features(x_t, t, plain.encode(inputs_of("class")))
+    assert (plain.output(hidden).argmax(2) == x_t)[seen].float().mean() < 0.6
+
+
 def test_weights_come_from_the_seed_alone():
     state = torch.random.get_rng_state()
     first, second, other = (

@@ -28,7 +28,7 @@ def place(tmp_path, monkeypatch):
 def test_media_says_once_what_every_section_reads(place):
     dance, digits = read_dataset("toy_dance"), read_dataset("digits")
     assert dance.extract.pose.kind == dance.train.model.condition.pose == "coco17"
-    assert dance.extract.pose.fps == dance.train.model.condition.fps == dance.download.fps == 20
+    assert dance.extract.pose.fps == dance.train.model.condition.fps == 20
     assert dance.codec.sample_rate == dance.codec.architecture.sample_rate == 22050
     assert digits.codec.image_size == digits.download.image_size == digits.judge.image_size == 16
     assert digits.codec.architecture.ddconfig.resolution == 16

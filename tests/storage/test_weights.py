@@ -4,7 +4,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from pipeline.runtime.errors import UserError
+from pipeline.runtime.errors import DamagedFile, UserError
 from pipeline.storage import weights
 from pipeline.storage.tensors import read_about, read_tensors
 from stages.weights import app
@@ -162,3 +162,21 @@ def test_the_commands_list_and_add(known, published):
     added = CliRunner().invoke(app, ["add", "net", str(published)])
     assert added.exit_code == 0
     assert "net.safetensors" in added.output
+
+
+def test_what_comes_with_the_package_is_there_whole_and_altered_it_is_refused(
+    tmp_path, monkeypatch
+):
+    ours = next(entry for entry in weights.registry().values() if entry.kind == "shipped")
+    assert weights.weights_file(ours.name) == weights.get(ours.name) == ours.path
+    assert read_about(ours.path)["provenance"]["licence"] == ours.licence
+    monkeypatch.setattr(weights, "SHIPPED", tmp_path)
+    with pytest.raises(UserError, match=r"is missing\. .* install it anew"):
+        weights.find(ours.name)
+    damaged = bytearray((weights.REGISTRY.parent / "shipped" / ours.file).read_bytes())
+    damaged[-1] ^= 1
+    (tmp_path / ours.file).write_bytes(damaged)
+    with pytest.raises(DamagedFile, match=r"not the file that weights\.yaml names"):
+        weights.find(ours.name)
+    with pytest.raises(UserError, match="nothing to add"):
+        weights.add(ours.name, tmp_path / ours.file)

@@ -1,51 +1,33 @@
-"""The dancer: a jointed figure of 17 COCO joints in three dimensions whose movements land on the
-hits of a song.
+"""The dancer's performance: key poses of the genre, footwork, holds, turns and continuous movement
+that land on the hits of a song, most of the time.
 
-All lengths are in body heights, y points up, z towards the camera, x to the right of the picture.
-The dancer's left is therefore at positive x when facing the camera.
+A performance is drawn first and then looked at, so that it is the same at any frame rate.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.datasets.toy_dance.songs import GENRES, Song
-from pipeline.datasets.toy_dance.styles import CONTROLS, POSES, STYLES
-
-JOINTS = (
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
+from pipeline.datasets.toy_dance.moves import (
+    MOVES,
+    SNAP,
+    STEP,
+    eased,
+    on_hits,
+    strong_hits,
+    wander,
 )
-HEAD_RADIUS = 0.1
-LIMBS = {
-    "torso": 0.29,
-    "neck": 0.14,
-    "shoulder": 0.115,
-    "upper_arm": 0.165,
-    "forearm": 0.155,
-    "hip": 0.07,
-    "thigh": 0.24,
-    "shin": 0.23,
-}
+from pipeline.datasets.toy_dance.skeleton import C, joints_of, limbs
+from pipeline.datasets.toy_dance.songs import GENRES, Song
+from pipeline.datasets.toy_dance.styles import CONTROLS, POSES, STYLES, Style
+
 REBOUND = 0.04  # of a step, by which a limb swings back and forth after its arrival
-PREPARATION = 0.5
+PREPARATION = 0.45
 """Share of a step that is gone slowly from one key to the next; the rest comes with the attack."""
-C = {name: column for column, name in enumerate(CONTROLS)}
+ANSWER = 0.45  # of a pose's size, with which a hit between the beats is answered
+MARGIN_S = 1.0  # before and after what is seen
+FEET = ("l_foot_x", "l_foot_y", "r_foot_x", "r_foot_y")
 
 
 @dataclass(frozen=True)
@@ -71,63 +53,145 @@ class Noise:
     def of_level(cls, level: float) -> "Noise":
         """The noise of a dancer who is perfect at level 0 and human at level 1."""
         return cls(
-            0.025 * level, 0.08 * level, 0.08 * level, 0.3 * level, 0.25 * level, 0.08 * level
+            0.025 * level, 0.08 * level, 0.2 * level, 0.3 * level, 0.25 * level, 0.08 * level
         )
+
+
+class Key(NamedTuple):
+    """A pose [17] that is reached at a time, the last part of the way within `attack_s`."""
+
+    time_s: float
+    pose: np.ndarray
+    attack_s: float
+
+
+class Turn(NamedTuple):
+    """Once around, to either side, that ends at a time."""
+
+    time_s: float
+    seconds: float
+    angle: float
 
 
 def dance(
     song: Song, start_s: float, seconds: float, fps: float, noise: Noise, rng: np.random.Generator
 ) -> np.ndarray:
     """Joints [T, 17, 3] of one performance of `song` from `start_s` on, in body heights above the
-    floor.
+    floor; equal draws give the same performance at any `fps`.
     """
     times = start_s + np.arange(round(seconds * fps)) / fps
-    controls = _controls(song, times, noise, rng)
-    return _skeleton(controls, _limbs(rng))
+    controls = _controls(song, start_s, seconds, times, noise, rng)
+    return joints_of(controls, limbs(rng))
 
 
-def _controls(song: Song, times: np.ndarray, noise: Noise, rng: np.random.Generator) -> np.ndarray:
+def _controls(
+    song: Song,
+    start_s: float,
+    seconds: float,
+    times: np.ndarray,
+    noise: Noise,
+    rng: np.random.Generator,
+) -> np.ndarray:
     style, beat_s = STYLES[song.title.genre], song.beat_s
-    first_bar, last_bar = (int(np.floor(t / beat_s / 4)) for t in (times[0] - 1, times[-1] + 1))
-    size = rng.normal(1, noise.size)
-    phrase = rng.integers(len(style.phrases))
+    around = start_s - MARGIN_S, start_s + seconds + MARGIN_S
+    size, phrase = rng.normal(1, noise.size), int(rng.integers(len(style.phrases)))
     late = rng.normal(0, noise.timing_s / 2)
     attack = style.attack * rng.uniform(0.8, 1.25)
+    hits = strong_hits(song, *around)
 
-    keys: list[tuple[float, np.ndarray]] = []
-    pulses: list[tuple[float, float]] = []
-    for bar in range(first_bar, last_bar + 1):
+    keys: list[Key] = []
+    turns: list[Turn] = []
+    still = np.zeros(len(times))
+    for bar in range(*(int(np.floor(t / beat_s / 4)) + n for n, t in enumerate(around))):
+        move = MOVES[song.title.genre].draw(rng)
         dancer = (
             STYLES[GENRES[rng.integers(len(GENRES))]] if rng.random() < noise.borrowed else style
         )
-        poses = dancer.phrases[phrase]
-        for number, name in enumerate(poses):
-            beat = 4 * bar + number * 4 / len(poses)
-            if rng.random() > noise.missed:
-                time_s = beat * beat_s + late + rng.normal(0, noise.timing_s)
-                keys.append((time_s, size * _pose(name) * rng.normal(1, noise.size)))
-            if rng.random() < noise.extra:
-                keys.append(
-                    (
-                        (beat + rng.uniform(0.2, 0.8)) * beat_s,
-                        size * _pose(name) * rng.uniform(0.3, 0.8),
-                    )
-                )
-    for time_s, strength in song.accents(times[0] - 1, times[-1] + 1):
-        if rng.random() > noise.missed:
-            pulses.append((time_s + late + rng.normal(0, noise.timing_s), strength))
+        keys += [
+            key._replace(time_s=key.time_s + late + rng.normal(0, noise.timing_s))
+            for key in _bar(move, bar, dancer, phrase, attack, size, beat_s, hits, noise, rng)
+        ]
+        first_s, last_s = (4 * bar + late) * beat_s, (4 * bar + 4) * beat_s
+        if move == "hold":
+            still += eased((times - first_s) / 0.2) - eased((times - last_s) / 0.2 + 1)
+        if move == "turn":
+            end_s = on_hits(np.array([(4 * bar + rng.integers(2, 5)) * beat_s]), hits, SNAP)[0]
+            turns.append(Turn(end_s, rng.uniform(1, 2) * beat_s, rng.choice([-1, 1]) * 2 * np.pi))
 
-    controls = _reach(times, keys, attack)
-    beats = _swung((times - late) / beat_s + _wander(times.size, 0.04, rng), song.groove.swing)
-    controls[:, C["crouch"]] += style.crouch + size * style.bounce * np.cos(2 * np.pi * beats)
-    controls[:, C["crouch"]] += size * style.pulse * _knees(times, pulses)
-    controls[:, C["nod"]] += 6 * size * style.pulse * _knees(times, pulses)
-    controls[:, C["hip_x"]] += size * style.sway * np.cos(np.pi * beats + np.pi * phrase)
-    lengths = np.isin(CONTROLS, ("hip_x", "crouch", "l_foot_x", "l_foot_y", "r_foot_x", "r_foot_y"))
-    wander = np.stack([_wander(times.size, noise.drift, rng) for _ in CONTROLS], axis=1)
-    controls += wander * np.where(lengths, 0.1, 1.0)
+    controls = _reach(times, keys)
+    answered = [hit for hit in hits if rng.random() > noise.missed]
+    pulses = np.array([hit + late + rng.normal(0, noise.timing_s) for hit in answered])
+    beats = _swung((times - late) / beat_s + wander(times, 0.02, rng), song.groove.swing)
+    lively = size * np.clip(1 - still, 0, 1)
+    controls[:, C["crouch"]] += style.crouch + lively * style.bounce * np.cos(2 * np.pi * beats)
+    controls[:, C["crouch"]] += lively * style.pulse * _knees(times, pulses)
+    controls[:, C["nod"]] += 6 * lively * style.pulse * _knees(times, pulses)
+    controls[:, C["hip_x"]] += lively * style.sway * np.cos(np.pi * beats + np.pi * phrase)
+    for turn in turns:
+        controls[:, C["turn"]] += turn.angle * eased((times - turn.time_s) / turn.seconds + 1)
+    lengths = np.isin(CONTROLS, ("hip_x", "crouch", *FEET))
+    drift = np.stack([wander(times, noise.drift, rng) for _ in CONTROLS], axis=1)
+    controls += drift * np.where(lengths, 0.1, 1.0)
     controls[:, C["turn"]] += rng.normal(0, 0.2)
     return controls
+
+
+def _bar(
+    move: str,
+    bar: int,
+    style: Style,
+    phrase: int,
+    attack: float,
+    size: float,
+    beat_s: float,
+    hits: np.ndarray,
+    noise: Noise,
+    rng: np.random.Generator,
+) -> list[Key]:
+    """The keys of a bar in its move: the phrase's poses on their beats or the hits beside them, and
+    smaller answers to the hits between.
+    """
+    poses = [size * _pose(name) for name in style.phrases[phrase % len(style.phrases)]]
+    first_s, length_s = 4 * bar * beat_s, 4 * beat_s
+    places = first_s + np.arange(len(poses)) * length_s / len(poses)
+    places = on_hits(places, hits, SNAP * beat_s)
+    if move == "hold":
+        return [Key(places[0], poses[0] * rng.normal(1, noise.size), attack)]
+    between = [
+        hit
+        for hit in hits
+        if first_s <= hit < first_s + length_s and np.abs(places - hit).min() > 0.01
+    ]
+    keys = []
+    for time_s, scale in [(place, 1.0) for place in places] + [(hit, ANSWER) for hit in between]:
+        number = int(np.clip((time_s - first_s) / length_s * len(poses), 0, len(poses) - 1))
+        if rng.random() > noise.missed:
+            pose = scale * poses[number] * rng.normal(1, noise.size)
+            keys.append(Key(time_s, pose, attack))
+        if rng.random() < noise.extra:
+            off_s = time_s + rng.uniform(0.2, 0.8) * beat_s
+            keys.append(Key(off_s, poses[number] * rng.uniform(0.3, 0.8), attack))
+    keys.sort(key=lambda key: key.time_s)
+    match move:
+        case "steps":
+            return [_stepped(key, number, size) for number, key in enumerate(keys)]
+        case "flow":
+            return [key._replace(attack_s=2 * beat_s) for key in keys]
+        case _:
+            return keys
+
+
+def _stepped(key: Key, number: int, size: float) -> Key:
+    """The key of a bar of footwork: one foot aside, the other in the air, in turn; arms follow
+    halfway.
+    """
+    pose = 0.5 * key.pose
+    down, up, side = ("l", "r", -1) if number % 2 else ("r", "l", 1)
+    pose[C[f"{down}_foot_x"]] = side * STEP * size
+    pose[C[f"{down}_foot_y"]] = 0.0
+    pose[C[f"{up}_foot_x"]] = side * 0.3 * STEP * size
+    pose[C[f"{up}_foot_y"]] = STEP * size
+    return Key(key.time_s, pose, min(key.attack_s, 0.16))
 
 
 def _pose(name: str) -> np.ndarray:
@@ -138,26 +202,21 @@ def _pose(name: str) -> np.ndarray:
     return pose
 
 
-def _reach(times: np.ndarray, keys: list[tuple[float, np.ndarray]], attack: float) -> np.ndarray:
-    """Controls [T, 17] that come to rest in each key's pose at its time: half of the way is drifted
-    since the last key, half is gone in the last `attack` seconds.
+def _reach(times: np.ndarray, keys: list[Key]) -> np.ndarray:
+    """Controls [T, 17] that come to rest in each key's pose at its time: a part of the way is
+    drifted since the last key, the rest is gone within the key's attack.
     """
-    keys = sorted(keys, key=lambda key: key[0])
-    at = np.array([time for time, _ in keys])
-    poses = np.array([pose for _, pose in keys])
+    keys = sorted(keys, key=lambda key: key.time_s)
+    at, attack = (np.array([getattr(key, name) for key in keys]) for name in ("time_s", "attack_s"))
+    poses = np.array([key.pose for key in keys])
     steps = np.diff(poses, axis=0, prepend=poses[:1])
     since = times[:, None] - at
-    way = np.maximum(np.diff(at, prepend=at[0] - attack), attack)
-    drift, strike = _eased(since / way + 1), _eased(since / attack + 1)
+    way = np.maximum(np.diff(at, prepend=at[0] - attack[0]), 0.08)
+    attack = np.minimum(attack, way)
+    drift, strike = eased(since / way + 1), eased(since / attack + 1)
     swing_back = np.exp(-since / 0.1) * np.sin(2 * np.pi * since / 0.3)
     rebound = REBOUND * np.where(since >= 0, swing_back, 0)
     return poses[0] + (PREPARATION * drift + (1 - PREPARATION) * strike + rebound) @ steps
-
-
-def _eased(share: np.ndarray) -> np.ndarray:
-    """A way gone from 0 to 1 that starts and ends at rest."""
-    u = np.clip(share, 0, 1)
-    return u**2 * (3 - 2 * u)
 
 
 def _swung(beats: np.ndarray, swing: float) -> np.ndarray:
@@ -166,124 +225,9 @@ def _swung(beats: np.ndarray, swing: float) -> np.ndarray:
     return whole + np.interp(beats - whole, (0, swing, 1), (0, 0.5, 1))
 
 
-def _knees(times: np.ndarray, pulses: list[tuple[float, float]]) -> np.ndarray:
-    """A dip [T] that is deepest at each pulse: falls within a tenth of a second, recovers within a
-    fifth.
+def _knees(times: np.ndarray, pulses: np.ndarray) -> np.ndarray:
+    """A dip [T] that comes to rest at each pulse: goes down within an eighth of a second, recovers
+    within a quarter.
     """
-    at, strength = np.array(pulses).reshape(-1, 2).T
-    since = times[:, None] - at
-    return np.where(since < 0, np.exp(since / 0.04), np.exp(-since / 0.09)) @ strength
-
-
-def _wander(length: int, scale: float, rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise [T] with standard deviation near `scale`."""
-    steps = rng.standard_normal(length + 16)
-    return (
-        scale
-        * np.convolve(steps, np.hanning(18)[1:-1] / np.linalg.norm(np.hanning(18)), "valid")[
-            :length
-        ]
-    )
-
-
-def _limbs(rng: np.random.Generator) -> dict[str, float]:
-    """One dancer's proportions, in body heights."""
-    return {name: length * rng.uniform(0.9, 1.1) for name, length in LIMBS.items()}
-
-
-def _skeleton(controls: np.ndarray, limbs: dict[str, float]) -> np.ndarray:
-    """Joints [T, 17, 3] of the controls [T, 17]: hips from the feet, legs by inverse, all else by
-    forward kinematics.
-    """
-    k = {name: controls[:, column] for name, column in C.items()}
-    for name in (
-        "hip_x",
-        "lean_x",
-        "tilt",
-        "l_foot_x",
-        "r_foot_x",
-    ):  # poses count to the dancer's right, the picture to ours
-        k[name] = -k[name]
-    zero = np.zeros(len(controls))
-    leg = limbs["thigh"] + limbs["shin"]
-    pelvis = np.stack(
-        [k["hip_x"], np.clip(0.97 * leg - k["crouch"], 0.5 * leg, 0.995 * leg) + 0.03, zero], 1
-    )
-    spine = _unit(
-        np.stack(
-            [np.sin(k["lean_x"]), np.cos(k["lean_x"]) * np.cos(k["lean_z"]), np.sin(k["lean_z"])], 1
-        )
-    )
-    across = np.stack([np.cos(k["turn"]), zero, -np.sin(k["turn"])], 1)
-    across = _unit(across - (across * spine).sum(1, keepdims=True) * spine)
-    forward = np.cross(across, spine)
-    neck = pelvis + limbs["torso"] * spine
-
-    nod, tilt = k["nod"][:, None], k["tilt"][:, None]
-    up = _unit(spine + nod * forward + tilt * across)
-    head = neck + limbs["neck"] * up
-    face = _unit(forward - nod * up)
-    r = HEAD_RADIUS
-    joints = np.zeros((len(controls), 17, 3))
-    joints[:, 0] = head - 0.25 * r * up + 1.0 * r * face
-    for side, sign, (arm, elbow, reach, foot_x, foot_y) in (
-        (0, 1, ("l_arm", "l_elbow", "l_reach", "l_foot_x", "l_foot_y")),
-        (1, -1, ("r_arm", "r_elbow", "r_reach", "r_foot_x", "r_foot_y")),
-    ):
-        joints[:, 1 + side] = head + 0.4 * r * up + sign * 0.45 * r * across + 0.8 * r * face
-        joints[:, 3 + side] = head + sign * 0.95 * r * across + 0.1 * r * face
-        shoulder = neck + sign * limbs["shoulder"] * across - 0.02 * spine
-        joints[:, 5 + side] = shoulder
-        body = sign * across, spine, forward
-        joints[:, 7 + side] = shoulder + limbs["upper_arm"] * _bone(k[arm], k[reach], *body)
-        joints[:, 9 + side] = joints[:, 7 + side] + limbs["forearm"] * _bone(
-            k[arm] + k[elbow], k[reach], *body
-        )
-        hip = pelvis + sign * limbs["hip"] * across
-        joints[:, 11 + side] = hip
-        ankle = np.stack(
-            [sign * 1.2 * limbs["hip"] + k[foot_x], 0.03 + np.maximum(k[foot_y], 0), 0.02 + zero], 1
-        )
-        bend = sign * 0.35 * across + forward
-        joints[:, 13 + side], joints[:, 15 + side] = _leg(
-            hip, ankle, limbs["thigh"], limbs["shin"], bend
-        )
-    return joints
-
-
-def _bone(
-    angle: np.ndarray,
-    reach: np.ndarray,
-    outwards: np.ndarray,
-    spine: np.ndarray,
-    forward: np.ndarray,
-) -> np.ndarray:
-    """Direction [T, 3] of an arm's bone at `angle` from hanging, which `reach` (and a little
-    always) carries to the front.
-    """
-    to_front = reach * np.abs(np.sin(angle)) + 0.15
-    return _unit(
-        np.sin(angle)[:, None] * outwards
-        - np.cos(angle)[:, None] * spine
-        + to_front[:, None] * forward
-    )
-
-
-def _leg(
-    hip: np.ndarray, ankle: np.ndarray, thigh: float, shin: float, bend: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Knee and ankle [T, 3] of a leg from `hip` whose knee points along `bend`; an ankle out of
-    reach is drawn in.
-    """
-    line = ankle - hip
-    length = np.linalg.norm(line, axis=1, keepdims=True)
-    reach = np.minimum(length, 0.999 * (thigh + shin))
-    direction = line / length
-    along = (thigh**2 - shin**2 + reach**2) / (2 * reach)
-    off = np.sqrt(np.maximum(thigh**2 - along**2, 0))
-    bend = _unit(bend - (bend * direction).sum(1, keepdims=True) * direction)
-    return hip + along * direction + off * bend, hip + reach * direction
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    since = times[:, None] - pulses
+    return (eased(since / 0.12 + 1) - eased(since / 0.25)).sum(axis=1)

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from pydantic import Field
 
+from pipeline.datasets.toy_dance.camera import frame_rate, set_up
 from pipeline.datasets.toy_dance.dancer import Noise, dance
 from pipeline.datasets.toy_dance.render import render
 from pipeline.datasets.toy_dance.songs import Song, Title, compose, split_songs
@@ -31,12 +33,15 @@ class ToyDance(Section):
     val: int = Field(ge=1)
     test: int = Field(ge=1)
     clip_seconds: float = Field(ge=1, le=30)
-    fps: float = Field(ge=10, le=60)
     size: int = Field(ge=96, le=512, multiple_of=2)
-    """Side of the square picture in pixels."""
+    """Side in pixels of a square picture; others, portrait and landscape, have its area."""
     sample_rate: int = Field(ge=11025, le=48000)
     noise: float = Field(ge=0, le=3)
     """How far the dancers stray from beat and genre: 0 not at all, 1 as people do."""
+    variety: float = Field(ge=0, le=1)
+    """How much cameras and frame rates differ: 0, all are square at 30 frames a second and stand
+    still in front; 1, as people film.
+    """
     seed: int
 
 
@@ -76,9 +81,13 @@ def prepare(config: ToyDance, raw: Path) -> list[tuple[str, str]]:
         fingerprint("toy_dance", config, code, Path(video.__file__), Path(midi.__file__))
     ) as unfinished:
         missing = [take for take in takes if not (unfinished / f"{take.id}.mp4").exists()]
-        songs = sorted({take.song for take in missing})
+        songs: dict[Title, list[Take]] = {}
+        for take in missing:
+            songs.setdefault(take.song, []).append(take)
         with ThreadPoolExecutor(WORKERS) as pool:
-            work = [pool.submit(_film_song, config, song, missing, unfinished) for song in songs]
+            work = [
+                pool.submit(_film_song, config, danced, unfinished) for danced in songs.values()
+            ]
             for done in progress(
                 as_completed(work), "filming dancers, song by song", total=len(work)
             ):
@@ -112,12 +121,11 @@ def plan(config: ToyDance) -> Iterator[Take]:
             yield Take(number, songs[number % len(songs)])
 
 
-def _film_song(config: ToyDance, title: Title, takes: list[Take], folder: Path) -> None:
-    """Makes the clips among `takes` that are danced to one song."""
-    song = compose(title, config.seed)
+def _film_song(config: ToyDance, takes: list[Take], folder: Path) -> None:
+    """Makes the clips `takes`, which are danced to one song."""
+    song = compose(takes[0].song, config.seed)
     for take in takes:
-        if take.song == title:
-            film(config, take, song, folder / f"{take.id}.mp4")
+        film(config, take, song, folder / f"{take.id}.mp4")
 
 
 def film(config: ToyDance, take: Take, song: Song, path: Path) -> None:
@@ -126,15 +134,15 @@ def film(config: ToyDance, take: Take, song: Song, path: Path) -> None:
     """
     rng = numpy_generator(config.seed, "take", take.song.split, take.number)
     start_s = rng.uniform(0, song.seconds - config.clip_seconds)
-    joints = dance(
-        song, start_s, config.clip_seconds, config.fps, Noise.of_level(config.noise), rng
-    )
-    frames, _ = render(joints, config.size, rng)
+    fps = frame_rate(config.variety, rng)
+    joints = dance(song, start_s, config.clip_seconds, fps, Noise.of_level(config.noise), rng)
+    camera = set_up(np.arange(len(joints)) / fps, config.size, config.variety, rng)
+    frames, _ = render(joints, camera, fps, rng)
     midi.write_score(path.with_suffix(".mid"), song.score.stretch(start_s, config.clip_seconds))
     video.write_video(
         path,
         frames,
-        config.fps,
+        fps,
         play(song.score, start_s, config.clip_seconds, config.sample_rate),
         config.sample_rate,
     )

@@ -1,16 +1,15 @@
-"""Drawing the dancer: camera, background, limbs in the order of their depth, a marker on every
+"""Drawing the dancer: background, limbs in the order of their depth, a marker on every
 joint the camera sees.
 """
-
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from pipeline.datasets.toy_dance.dancer import HEAD_RADIUS
+from pipeline.datasets.toy_dance.camera import Camera
 from pipeline.datasets.toy_dance.markers import COLOURS
 
-MARKER_RADIUS = 0.021  # of the picture's side
+MARKER_RADIUS = 0.021  # of the side of a square picture of the same area
+EARS_APART = 1.9  # of the head's radius
 LIMBS = (
     ("left_arm", (5, 7, 9)),
     ("right_arm", (6, 8, 10)),
@@ -20,94 +19,59 @@ LIMBS = (
 _SHIFT = 4  # bits of sub-pixel position that OpenCV draws with
 
 
-@dataclass(frozen=True)
-class Camera:
-    """Where joints land in the picture: position [T, 2] of the floor below the dancer and body
-    height [T], both in pixels.
-    """
-
-    origin: np.ndarray
-    scale: np.ndarray
-    yaw: float
-    """Radians by which the camera stands to the side."""
-
-    def project(self, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pixels [T, J, 2] and depth towards the camera [T, J] of joints [T, J, 3]."""
-        cos, sin = np.cos(self.yaw), np.sin(self.yaw)
-        x, depth = (
-            cos * joints[..., 0] + sin * joints[..., 2],
-            cos * joints[..., 2] - sin * joints[..., 0],
-        )
-        nearness = 1 / (1 - 0.15 * depth)
-        pixels = (
-            np.stack([x * nearness, -(joints[..., 1] - 0.5) * nearness - 0.5], -1)
-            * self.scale[:, None, None]
-        )
-        return pixels + self.origin[:, None], depth
-
-
 def render(
-    joints: np.ndarray, size: int, rng: np.random.Generator
+    joints: np.ndarray, camera: Camera, fps: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Frames [T, size, size, 3] uint8 RGB of joints [T, 17, 3] with a camera, a background and
-    clothes drawn from `rng`, and the markers' true pixels [T, 17, 2], in the coordinates of
+    """Frames [T, height, width, 3] uint8 RGB of joints [T, 17, 3], with a background and clothes
+    drawn from `rng`, and the markers' true pixels [T, 17, 2], in the coordinates of
     `markers.read_markers`.
     """
-    camera = _camera(len(joints), size, rng)
     pixels, depth = camera.project(joints)
-    frames = _background(camera, size, rng)
+    frames = _background(camera, fps, rng)
     clothes = {part: _greyish(rng, 40, 235, 14) for part in ("skin", "shirt", "trousers")}
+    marker = MARKER_RADIUS * np.sqrt(camera.width * camera.height)
+    head = float(np.linalg.norm(joints[0, 3] - joints[0, 4])) / EARS_APART
     for frame, at, near, scale in zip(frames, pixels, depth, camera.scale, strict=True):
-        _draw(frame, at, near, scale, size, clothes)
+        _draw(frame, at, near, scale, head, marker, clothes)
     return frames, pixels
 
 
-def _camera(n_frames: int, size: int, rng: np.random.Generator) -> Camera:
-    """A camera with a place of its own that pans and zooms slowly and is held by an unsteady
-    hand.
-    """
-    time = np.linspace(-0.5, 0.5, n_frames)
-    shake = np.cumsum(rng.normal(0, 0.0012, (n_frames, 2)), axis=0) * rng.random()
-    pan = np.outer(time, rng.normal(0, (0.04, 0.015)))
-    place = np.array([0.5, 0.93]) + rng.uniform((-0.08, -0.02), (0.08, 0.02))
-    zoom = rng.uniform(0.76, 0.86) * (1 + time * rng.normal(0, 0.04))
-    return Camera((place + pan + shake) * size, zoom * size, rng.normal(0, 0.2))
-
-
-def _background(camera: Camera, size: int, rng: np.random.Generator) -> np.ndarray:
+def _background(camera: Camera, fps: float, rng: np.random.Generator) -> np.ndarray:
     """Frames of a wall and a floor in pale colours, textured, moving with the camera, and things
     that drift across.
     """
-    margin = size // 4
-    wide = size + 2 * margin
+    width, height = camera.width, camera.height
+    margin = max(width, height) // 4
+    wide, high = width + 2 * margin, height + 2 * margin
     top, bottom, floor = (_greyish(rng, 20, 200, 10) for _ in range(3))
-    ramp = np.linspace(0, 1, wide)[:, None, None]
-    canvas = np.broadcast_to((1 - ramp) * top + ramp * bottom, (wide, wide, 3)).copy()
+    ramp = np.linspace(0, 1, high)[:, None, None]
+    canvas = np.broadcast_to((1 - ramp) * top + ramp * bottom, (high, wide, 3)).copy()
     cells = int(rng.integers(3, 12))
     canvas += cv2.resize(
-        rng.normal(0, 8, (cells, cells)), (wide, wide), interpolation=cv2.INTER_CUBIC
+        rng.normal(0, 8, (cells, cells)), (wide, high), interpolation=cv2.INTER_CUBIC
     )[..., None]
-    horizon = int(margin + size * rng.uniform(0.7, 0.85))
+    horizon = int(margin + height * rng.uniform(0.7, 0.85))
     canvas[horizon:] = floor + 0.1 * (canvas[horizon:] - floor)
     canvas = np.clip(canvas, 0, 255).astype(np.uint8)
 
     shift = 0.5 * (camera.origin - camera.origin[len(camera.origin) // 2])
-    frames = np.empty((len(shift), size, size, 3), np.uint8)
-    drifters = [_drifter(size, rng) for _ in range(rng.integers(0, 4))]
+    frames = np.empty((len(shift), height, width, 3), np.uint8)
+    drifters = [_drifter(width, height, rng) for _ in range(rng.integers(0, 4))]
     for number, (x, y) in enumerate(shift):
         frames[number] = cv2.getRectSubPix(
-            canvas, (size, size), ((wide - 1) / 2 - x, (wide - 1) / 2 - y)
+            canvas, (width, height), ((wide - 1) / 2 - x, (high - 1) / 2 - y)
         )
         for place, speed, radius, colour in drifters:
-            _disc(frames[number], place + number * speed, radius, colour)
+            _disc(frames[number], place + number / fps * speed, radius, colour)
     return frames
 
 
 def _drifter(
-    size: int, rng: np.random.Generator
+    width: int, height: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, float, tuple[int, int, int]]:
-    """Where a disc starts, how far it moves a frame, its radius (all in pixels) and its colour."""
-    place, speed = rng.uniform(0, size, 2), rng.normal(0, 0.006 * size, 2)
+    """Where a disc starts, how far it moves a second, its radius (all in pixels) and its colour."""
+    size = min(width, height)
+    place, speed = rng.uniform(0, (width, height)), rng.normal(0, 0.12 * size, 2)
     return place, speed, size * rng.uniform(0.03, 0.08), _shade(_greyish(rng, 30, 220, 12), 1.0)
 
 
@@ -125,7 +89,8 @@ def _draw(
     at: np.ndarray,
     near: np.ndarray,
     scale: float,
-    size: int,
+    head_radius: float,
+    marker: float,
     clothes: dict[str, np.ndarray],
 ) -> None:
     """Draws one dancer, farthest part first, each part with its own markers, so that what is in
@@ -149,9 +114,9 @@ def _draw(
                 _shade(clothes["skin"], 0.8),
             )
         elif name == "head":
-            _disc(frame, head, HEAD_RADIUS * scale, _shade(clothes["skin"], 1.0))
+            _disc(frame, head, head_radius * scale, _shade(clothes["skin"], 1.0))
             chain = [
-                joint for joint in chain if near[joint] > near[[3, 4]].mean() - 0.5 * HEAD_RADIUS
+                joint for joint in chain if near[joint] > near[[3, 4]].mean() - 0.5 * head_radius
             ]
         else:
             cloth, width = ("trousers", 0.062) if "leg" in name else ("shirt", 0.048)
@@ -162,7 +127,7 @@ def _draw(
                 _shade(clothes[cloth], 0.85 if name.startswith("left") else 0.7),
             )
         for joint in chain:
-            _disc(frame, at[joint], MARKER_RADIUS * size, _shade(COLOURS[joint], 1.0))
+            _disc(frame, at[joint], marker, _shade(COLOURS[joint], 1.0))
 
 
 def _shade(colour: np.ndarray, light: float) -> tuple[int, int, int]:

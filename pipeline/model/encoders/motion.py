@@ -8,6 +8,10 @@ from torch.nn import functional as F
 from pipeline.runtime.errors import UserError
 from pipeline.storage.poses import SKELETONS, PoseKind, numbers_per_frame
 
+FASTEST = 10.0  # body sizes a second; what is faster was misread
+MOST_ACCENT = 5.0  # of the mean; more is a camera that jumped
+CHANGE_S = 0.1  # the change of the envelope is that in a tenth of a second
+
 
 def as_frames(kind: PoseKind, motion: Tensor) -> Tensor:
     """The motion [B, T, numbers] or [B, T, joints, 3] as [B, T, numbers]; raises UserError for
@@ -31,8 +35,9 @@ def pose_features(
     the dancer is, removed.
 
     Keypoints: position relative to the root in units of the clip's body size, velocity in body
-    sizes a second, and visibility of each joint (absent ones, and NaN, are zero), then position and
-    velocity of the root within the clip. SMPL's translation and rotation matrices are metric
+    sizes a second (bounded, as readers of poses jump), and visibility of each joint (absent ones,
+    and NaN, are zero), then position and velocity of the root within the clip, then the accent
+    envelope and its change. SMPL's translation and rotation matrices are metric
     already and pass as they are.
     """
     frames = as_frames(kind, motion)
@@ -54,9 +59,33 @@ def pose_features(
 
     local = ((xy - root) / size).where(is_seen, 0.0)
     path = (root - home) / size
-    speed = _velocity(local, fps).where(is_seen & _previous(is_seen), 0.0)
+    speed = _velocity(local, fps).where(is_seen & _previous(is_seen), 0.0).clamp(-FASTEST, FASTEST)
     per_joint = torch.cat([local, speed, weight], dim=-1).flatten(2)
-    return torch.cat([per_joint, path.flatten(2), _velocity(path, fps).flatten(2)], dim=-1)
+    root_speed = _velocity(path, fps).clamp(-FASTEST, FASTEST)
+    accents = accent_envelope((xy - home) / size, weight[..., 0])[..., None]
+    changes = _velocity(accents, fps) * CHANGE_S
+    return torch.cat([per_joint, path.flatten(2), root_speed.flatten(2), accents, changes], dim=-1)
+
+
+def accent_envelope(
+    xy: Float[Tensor, "B T J 2"], weight: Float[Tensor, "B T J"]
+) -> Float[Tensor, "B T"]:
+    """How quick the whole body is [B, T], 1 in the mean of the clip: its dips are the accents that
+    `fit` counts.
+
+    As there, a place that lasts one frame counts for nothing, a joint is never faster than its own
+    95th percentile, and joints count by their visibility.
+    """
+    around = torch.stack([_previous(xy), xy, torch.cat([xy[:, 1:], xy[:, -1:]], dim=1)])
+    steady = around.median(dim=0).values
+    speed = (steady[:, 1:] - steady[:, :-1]).norm(dim=-1)
+    if not speed.shape[1]:
+        return torch.zeros_like(weight[..., 0])
+    speed = speed.minimum(speed.quantile(0.95, dim=1, keepdim=True))
+    both = weight[:, 1:].minimum(weight[:, :-1])
+    mean = (speed * both).sum(-1) / both.sum(-1).clamp_min(1e-6)
+    mean = torch.cat([mean[:, :1], mean], dim=1)
+    return (mean / mean.mean(1, keepdim=True).clamp_min(1e-6)).clamp_max(MOST_ACCENT)
 
 
 def _mean(values: Tensor, weight: Tensor, dim: int | tuple[int, ...]) -> Tensor:
