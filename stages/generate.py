@@ -79,6 +79,9 @@ def generate(
         steps=steps, truncation=truncation, temperature=temperature, guidance=guidance, order=order
     )
 
+    if isinstance(opened, MusicModel) and condition != "visual":
+        opened.check_pose(PoseSource(pose, weights, poses))
+
     def make(wanted: Path | str) -> Music | Pictures:
         if isinstance(opened, MusicModel):
             source = PoseSource(pose, weights, poses)

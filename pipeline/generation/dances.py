@@ -73,7 +73,8 @@ class DanceReader:
         self.settings, self.visual, self.name, self.source = settings, visual, name, source
 
     @cached_property
-    def _pose(self) -> PoseReader:
+    def pose(self) -> PoseReader:
+        """Who reads the dancer; raises UserError as `pose_reader` does."""
         return pose_reader(self.settings.pose, self.source, self.name)
 
     def read(self, video: Path, longest_s: float, told: Told, timings: Timings) -> Dance:
@@ -99,7 +100,7 @@ class DanceReader:
             video.stem, video.name, "infer", info.start_s, seconds, pose_file=poses and str(poses)
         )
         with timings.of(f"reading the dancer ({self.source.name})"):
-            pose = self._pose.read(Manifest((clip,), video.parent), clip, seconds)
+            pose = self.pose.read(Manifest((clip,), video.parent), clip, seconds)
         return Dance(self, video, info.start_s, seconds, pose.motion(), told == "both")
 
     def features(self, dance: Dance, at_s: float, timings: Timings) -> np.ndarray:

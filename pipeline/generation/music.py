@@ -65,6 +65,10 @@ class MusicModel:
         """Of the sound that the model makes, in Hz."""
         return self.codec.sample_rate
 
+    def check_pose(self, pose: PoseSource) -> None:
+        """Raises UserError where the dancer cannot be read so: before the first of many clips."""
+        _ = self._reader(pose).pose
+
     def generate(
         self,
         video: Path | str,

@@ -169,7 +169,7 @@ def test_bad_clips_are_one_sentence(music, song, tmp_path):
 def test_nobody_in_the_picture_is_one_sentence(music, tmp_path, monkeypatch):
     dance = write_dance(tmp_path / "empty.mp4", 1.0)
     clips = music._reader(MARKERS)
-    monkeypatch.setattr(clips._pose, "_markers", lambda frames: np.zeros((len(frames), 17, 3)))
+    monkeypatch.setattr(clips.pose, "_markers", lambda frames: np.zeros((len(frames), 17, 3)))
     with pytest.raises(UserError, match="no visible dancer"):
         music.generate(dance, pose=MARKERS)
 

@@ -63,6 +63,13 @@ def test_a_folder_of_dances_with_one_that_is_none(inside, bundles):
     assert re.search(r"\d s  opening the model", told)
 
 
+def test_a_reader_that_is_not_there_is_told_once(inside, bundles):
+    for name in ("one", "two"):
+        write_dance(inside / "dances" / f"{name}.mp4", 1.0)
+    with pytest.raises(UserError, match="cdcd weights get blazepose"):
+        run("generate", inside / "dances", "--model", bundles / "dance.safetensors")
+
+
 def test_words_and_classes(inside, bundles):
     run("generate", "--text", "a red circle", "--model", bundles / "caption.safetensors")
     assert Image.open("generated/a_red_circle.png").size == (8, 8)
