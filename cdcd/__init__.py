@@ -8,21 +8,40 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cdcd.finding import load
     from pipeline.codecs.jukebox import JukeboxVQVAE
     from pipeline.codecs.vqgan import VQGAN
+    from pipeline.generation.dances import PoseSource
+    from pipeline.generation.music import MusicModel
+    from pipeline.generation.pictures import PictureModel
     from pipeline.metrics.beats import beat_scores
     from pipeline.model.network import load_model
     from pipeline.model.released import load_released
     from pipeline.runtime.errors import UserError
 
 __version__ = version("cdcd")
-__all__ = ["JukeboxVQVAE", "UserError", "VQGAN", "beat_scores", "load_model", "load_released"]
+__all__ = [
+    "JukeboxVQVAE",
+    "MusicModel",
+    "PictureModel",
+    "PoseSource",
+    "UserError",
+    "VQGAN",
+    "beat_scores",
+    "load",
+    "load_model",
+    "load_released",
+]
 
 _HOMES = {
     "JukeboxVQVAE": "pipeline.codecs.jukebox",
+    "MusicModel": "pipeline.generation.music",
+    "PictureModel": "pipeline.generation.pictures",
+    "PoseSource": "pipeline.generation.dances",
     "UserError": "pipeline.runtime.errors",
     "VQGAN": "pipeline.codecs.vqgan",
     "beat_scores": "pipeline.metrics.beats",
+    "load": "cdcd.finding",
     "load_model": "pipeline.model.network",
     "load_released": "pipeline.model.released",
 }

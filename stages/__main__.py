@@ -28,7 +28,10 @@ STAGES = (
     "evaluate",
     "report",
 )
-TOOLS = ("generate", "fit", "compare", "listen", "mos", "preset", "weights", "verify", "clean")
+TOOLS = (
+    *("generate", "edit", "export", "load", "fit", "compare", "listen", "mos"),
+    *("preset", "weights", "verify", "clean"),
+)
 
 
 class OneByOne(TyperGroup):

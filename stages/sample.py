@@ -10,7 +10,8 @@ import torch
 
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.diffusion.sampler import sample as draw
-from pipeline.model.network import Network, load_model
+from pipeline.model.network import Network
+from pipeline.model.released import load_network
 from pipeline.negatives import inter_rows
 from pipeline.runtime.cpu import keep_memory, use_fast_products
 from pipeline.runtime.device import device
@@ -69,7 +70,7 @@ def sample(dataset: DatasetArgument) -> None:
 
 def fitting_model(paths: Paths, conditions: Store) -> Network:
     """The trained network; raises UserError where it was trained on other conditions."""
-    network = load_model(paths.model / MODEL_FILE)
+    network = load_network(paths.model / MODEL_FILE)
     if network.provenance["conditions"] != conditions.provenance:
         raise UserError(
             f"{paths.model} was trained on other conditions than {paths.conditions} holds; run"

@@ -1,7 +1,6 @@
 """Stage `train`: the denoiser and its condition encoders."""
 
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.diffusion.contrast import parse_setting
@@ -12,7 +11,6 @@ from pipeline.model.network import (
     DanceInputs,
     Network,
     build_network,
-    load_model,
     save_model,
 )
 from pipeline.model.training import Train, train_network
@@ -29,6 +27,7 @@ from pipeline.training.processes import processes
 from stages.config import AnyDataset, CaptionToImage, DatasetArgument, read_contrast, read_dataset
 from stages.grid import token_grid
 from stages.paths import MODEL_FILE, Paths, code
+from stages.published import start_from, take_released
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -49,6 +48,9 @@ def train(dataset: DatasetArgument) -> None:
     use_fast_products()
     settings, setting, paths = read_dataset(dataset), read_contrast(dataset), Paths(dataset)
     stores = open_stores(paths)
+    if settings.train.released is not None:
+        take_released(dataset, settings.train.released, stores.tokens, stores.conditions)
+        return
     rows = rows_of_splits(dataset, paths.manifest(settings.media_root), stores)
     config = settings.train.in_steps(len(rows["train"]))
     network = new_network(settings, config, stores)
@@ -124,14 +126,14 @@ def new_network(settings: AnyDataset, config: Train, stores: Stores) -> Network:
         seed=config.seed,
     )
     if config.init is not None:
-        start_from(network, Path(config.init))
+        start_from(network, weights_file(config.init), config.model.denoiser.heads)
     return network
 
 
 def contents(paths: Paths, config: Train) -> tuple[list[str], str | None]:
     """The digests of all files that training reads: the stores, and the weights it starts from."""
     stores = [sha256_file(path) for path in (paths.tokens, paths.conditions, paths.negatives)]
-    return stores, sha256_file(Path(config.init)) if config.init else None
+    return stores, sha256_file(weights_file(config.init)) if config.init else None
 
 
 def batches_of_splits(
@@ -171,19 +173,6 @@ def write_model(
             temporary / "about.json",
             {"parameters": sum(p.numel() for p in network.parameters()), **provenance},
         )
-
-
-def start_from(network: Network, path: Path) -> None:
-    """Gives `network` the weights of a model trained here; raises UserError when it has another
-    architecture.
-    """
-    try:
-        network.load_state_dict(load_model(weights_file(str(path))).state_dict())
-    except RuntimeError as error:
-        raise UserError(
-            f"train.init {path} does not fit the model that train.model describes:"
-            f" {str(error).splitlines()[1].strip()}."
-        ) from None
 
 
 def check_caption_length(text: TextConfig | None, conditions: Store) -> None:

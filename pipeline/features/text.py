@@ -2,6 +2,7 @@
 conditions on (reference 4).
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -45,7 +46,9 @@ def tokenise(captions: list[str]) -> Captions:
 
 @cache
 def _tokenizer():
-    from clip.simple_tokenizer import SimpleTokenizer
+    with warnings.catch_warnings():  # its package imports pkg_resources, which warns of its end
+        warnings.simplefilter("ignore", UserWarning)
+        from clip.simple_tokenizer import SimpleTokenizer
 
     return SimpleTokenizer()
 

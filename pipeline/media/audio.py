@@ -19,6 +19,8 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
 
 SILENCE_DB = -50.0
+WRITTEN = {".wav": ("WAV", "PCM_16"), ".mp3": ("MP3", None), ".flac": ("FLAC", "PCM_16")}
+_MP3_RATES = (8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 MOST_CHANNELS = 8  # beyond them FFmpeg keeps planes where PyAV does not look: it would crash
 _MARGIN_S = 0.5
 
@@ -110,9 +112,30 @@ def is_silent(waveform: np.ndarray, threshold_db: float = SILENCE_DB) -> bool:
 
 def write_wav(path: Path, waveform: np.ndarray, sample_rate: int) -> None:
     """Writes a mono 16-bit wav file atomically; peaks above 1 are scaled down, never clipped."""
+    _write(Path(path), waveform, sample_rate, *WRITTEN[".wav"])
+
+
+def write_sound(path: Path, waveform: np.ndarray, sample_rate: int) -> None:
+    """Writes a mono file of the kind that the ending of `path` names (wav and flac in 16 bits,
+    mp3), as `write_wav` does; raises UserError for any other ending.
+
+    An mp3 knows some sample rates only: sound of another goes to the next higher one.
+    """
+    kind = WRITTEN.get(Path(path).suffix.lower())
+    if kind is None:
+        raise UserError(f"{path}: sound is written as {', '.join(WRITTEN)}; end the name with one.")
+    if kind[0] == "MP3" and sample_rate not in _MP3_RATES:
+        rate = next((rate for rate in _MP3_RATES if rate > sample_rate), _MP3_RATES[-1])
+        waveform, sample_rate = soxr.resample(waveform, sample_rate, rate), rate
+    _write(Path(path), waveform, sample_rate, *kind)
+
+
+def _write(
+    path: Path, waveform: np.ndarray, sample_rate: int, kind: str, subtype: str | None
+) -> None:
     content = io.BytesIO()  # libsndfile says of a full disk only "System error"
-    soundfile.write(content, limit_peak(waveform), sample_rate, format="WAV", subtype="PCM_16")
-    with atomic(Path(path)) as temporary:
+    soundfile.write(content, limit_peak(waveform), sample_rate, format=kind, subtype=subtype)
+    with atomic(path) as temporary:
         temporary.write_bytes(content.getbuffer())
 
 

@@ -29,17 +29,29 @@ M = TypeVar("M")
 Steps = Annotated[int, Field(strict=True, ge=2, le=10_000)]
 
 
+class ReleasedWeights(Section):
+    """A published denoiser: `weights` is a name of `cdcd weights list` or a file, `config` the
+    authors' yaml for weights of another size than the published ones.
+    """
+
+    weights: str
+    config: str | None = None
+
+
 class Train(Section, Generic[M]):
     """Everything that decides a training, apart from the top-level `contrast`.
 
     The length is `steps`, or `epochs` over the training rows (`in_steps` turns the one into the
-    other). `batch_size` is the global one: all processes together. `init` names a model trained
-    here whose weights are the start (null: random ones). `bf16` counts on a GPU only; the losses
-    stay in float32. `diffusion_steps` is T.
+    other). `batch_size` is the global one: all processes together. `init` names the model whose
+    weights are the start (null: random ones): a file trained here, or a published denoiser of the
+    same sizes (a name of `cdcd weights list` or a file). `bf16` counts on a GPU only; the losses
+    stay in float32. `diffusion_steps` is T. `released` names a published denoiser that is sampled
+    and evaluated as it is: nothing is trained, and the rest of the section does not count.
     """
 
     seed: Seed
     init: str | None = None
+    released: ReleasedWeights | None = None
     steps: Count | None = None
     epochs: Positive | None = None
     batch_size: Count

@@ -12,6 +12,7 @@ from pipeline.media.audio import (
     read_audio,
     reduce_noise,
     rms_db,
+    write_sound,
     write_wav,
 )
 from pipeline.media.video import write_video
@@ -125,3 +126,21 @@ def test_real_loud_and_near_silent_tracks(dance_videos):
     assert peak(loud) <= 1
     assert is_silent(read_audio(dance_videos / "in_the_wild" / "jacky_dance.mp4", 22_050))
     assert not is_silent(read_audio(dance_videos / "in_the_wild" / "fiyud_dance.mp4", 22_050))
+
+
+@pytest.mark.parametrize("ending", [".wav", ".mp3", ".flac"])
+@pytest.mark.parametrize("rate", [22_050, 16_384])
+def test_sound_is_written_in_three_kinds_as_long_as_it_is(tmp_path, ending, rate):
+    music = tone(1.37, rate)
+    for name in ("a", "b"):
+        write_sound(tmp_path / f"{name}{ending}", music, rate)
+    assert (tmp_path / f"a{ending}").read_bytes() == (tmp_path / f"b{ending}").read_bytes()
+    heard = read_audio(tmp_path / f"a{ending}", rate)
+    assert abs(len(heard) - len(music)) <= 2
+    middle = slice(2000, 20_000)
+    assert rms_db(heard[middle] - music[middle]) - rms_db(music[middle]) < -25
+
+
+def test_an_unknown_kind_of_sound_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"a.ogg: sound is written as .wav, .mp3, .flac"):
+        write_sound(tmp_path / "a.ogg", tone(0.1), 22_050)

@@ -180,3 +180,33 @@ def test_real_videos_are_read_whole(dance_videos):
     silent = dance_videos / "aist_silent" / "0.mp4"
     assert not probe(silent).has_audio
     assert len(list(read_frames(silent, 20, 3.3, 2.0, short_side=96))) == 40
+
+
+@pytest.mark.parametrize("name", ["late.mkv", "late.mp4", "late.mov"])
+def test_new_sound_begins_and_ends_with_the_pictures(tmp_path, name):
+    """Pictures that begin late, as those of films cut without a new coding do."""
+    write(tmp_path / name, numbered(37), 20, "libx264", times=range(3, 40))
+    info = probe(tmp_path / name)
+    seconds = info.duration_s - info.start_s
+    assert seconds == pytest.approx(1.85, abs=0.05)
+    mux_sound(tmp_path / name, tmp_path / "new.mp4", tone(seconds), 22_050)
+    shown = [number_of(frame) for frame in read_frames(tmp_path / "new.mp4", 20)]
+    np.testing.assert_allclose(shown, np.arange(37), atol=1.2)
+    with av.open(str(tmp_path / "new.mp4")) as container:
+        starts = [float(s.start_time * s.time_base) for s in container.streams]
+        lengths = [float(s.duration * s.time_base) for s in container.streams]
+    assert starts == [0, 0]
+    assert abs(lengths[0] - lengths[1]) <= 0.011
+    assert len(read_audio(tmp_path / "new.mp4", 48_000)) / 48_000 == pytest.approx(
+        seconds, abs=0.011
+    )
+
+
+def test_the_sound_of_a_film_is_that_of_the_music(tmp_path):
+    write_video(tmp_path / "v.mp4", numbered(20), 10)
+    notes = sum(tone(2.0, level=0.1, hertz=hertz) for hertz in (110, 330, 1320, 2750))
+    mux_sound(tmp_path / "v.mp4", tmp_path / "new.mp4", notes, 22_050)
+    heard = read_audio(tmp_path / "new.mp4", 22_050, 0.0, 2.0)
+    middle = slice(2000, 42_000)
+    error = rms_db(heard[middle] - notes[middle]) - rms_db(notes[middle])
+    assert error < -30

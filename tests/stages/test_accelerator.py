@@ -12,7 +12,9 @@ import sys
 import pytest
 from torch.utils import backend_registration
 
+from pipeline.generation.bundle import write_bundle
 from tests.helpers.house import ROOT, SMALL, STAGES, run, small_params, write_params
+from tests.helpers.small_models import dance_files, picture_files, write_dance, write_openpose
 
 if not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"):
     pytest.skip("this PyTorch cannot pretend to have an accelerator", allow_module_level=True)
@@ -52,6 +54,34 @@ def test_every_stage_runs_there_and_training_loses_what_it_loses_on_the_cpu(
     monkeypatch.setenv("CDCD_HOME", str(tmp_path / "home"))
     run("train", dataset)
     assert losses(tmp_path / "data" / dataset) == pytest.approx(there, rel=1e-4)
+
+
+def test_finished_models_make_and_edit_there(tmp_path):
+    for kind, make in (
+        ("class", picture_files),
+        ("caption", picture_files),
+        ("dance", dance_files),
+    ):
+        (tmp_path / kind).mkdir()
+        words = {"kind": "body25"} if kind == "dance" else {"task": kind}
+        write_bundle(make(tmp_path / kind, **words), tmp_path / f"{kind}.safetensors")
+    write_dance(tmp_path / "d.mp4", 1.3, fps=20)
+    write_openpose(tmp_path / "poses" / "d", 26)
+    pictures = ["--model", "class.safetensors", "--label"]
+    dances = ["--model", "dance.safetensors", "--pose", "openpose", "--poses", "poses"]
+    commands = [
+        ["generate", *pictures, "cat", "--guidance", "2"],
+        ["generate", "--model", "caption.safetensors", "--text", "a red circle"],
+        ["edit", "generated/cat.png", *pictures, "dog", "--rectangle", "0,0,4,8"],
+        ["generate", "d.mp4", *dances],
+        ["edit", "generated/d.wav", "--dance", "d.mp4", "--span", "0:0.5", *dances],
+    ]
+    done = elsewhere(tmp_path, *commands)
+    assert done.returncode == 0, done.stderr[-2000:]
+    operations = re.findall(r"did (\d+) operations elsewhere", done.stderr)
+    assert len(operations) == len(commands)
+    assert min(map(int, operations)) > 100
+    assert (tmp_path / "edited" / "d.mp4").exists()
 
 
 def losses(folder):

@@ -2,6 +2,7 @@
 model.
 """
 
+from pipeline.model.released.adopted import adopt, load_network
 from pipeline.model.released.checkpoint import ReleasedModel, load_released
 
-__all__ = ["ReleasedModel", "load_released"]
+__all__ = ["ReleasedModel", "adopt", "load_network", "load_released"]

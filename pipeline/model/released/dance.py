@@ -126,16 +126,18 @@ class ReleasedDanceEncoder(nn.Module):
         self.empty = None
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """The condition [B, 1, width] of `motion`, `visual` [B, 2048] and, where it belongs,
-        `genre` (numbers or one-hot).
+        """The condition [B, 1, width] of `motion`, `visual` [B, 2048] (a sequence [B, T', 2048] is
+        averaged) and, where it belongs, `genre` (numbers or one-hot).
         """
         if self.motion is None:
             raise UserError(
                 "This file holds no motion encoder (`ema` leaves it out); read the whole training"
                 " checkpoint."
             )
-        motion = self.motion(inputs["motion"])
-        parts = [motion, inputs["visual"].to(motion.dtype).reshape(len(motion), 1, -1)]
+        motion, visual = self.motion(inputs["motion"]), inputs["visual"]
+        if visual.dim() == 3:
+            visual = visual.mean(1)
+        parts = [motion, visual.to(motion.dtype).reshape(len(motion), 1, -1)]
         if self.genre is not None:
             numbers = _genre_numbers(inputs["genre"], self.genre.num_embeddings)
             parts.append(self.genre(numbers)[:, None])

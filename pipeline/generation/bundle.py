@@ -1,0 +1,122 @@
+"""A finished model in one file: safetensors that hold network, codec and extractors as they lie in
+their own files, and say the settings, the licence and the card.
+
+The tensors of each part are called PART/NAME; what the part's file says of itself stands under
+`parts`. The header is read without the tensors, and a digest of both is verified when they are read
+(`pipeline.storage.tensors`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor
+
+from pipeline.features.text import ClipText
+from pipeline.generation.files import EXTRACTORS, ModelFiles
+from pipeline.generation.settings import ModelSettings
+from pipeline.runtime.errors import DamagedFile, UserError
+from pipeline.runtime.files import atomic
+from pipeline.runtime.params import validate
+from pipeline.storage.tensors import is_safetensors, read_about, read_tensors, write_tensors
+
+VERSION = 1
+FILE, CARD = "model.safetensors", "README.md"  # of a folder that a hub takes as it is
+
+
+def write_bundle(files: ModelFiles, path: Path, bf16: bool = False) -> None:
+    """Writes a model's files as one at `path`; with `bf16` in half the size, rounded.
+
+    Where `path` has no ending it is a folder as model hubs have them: model.safetensors, and the
+    card as README.md. Raises UserError for published weights, which their authors give out.
+    """
+    if (read_about(files.network) or {}).get("class") != "Network":
+        raise UserError(
+            f"{files.settings.name} cannot be exported: its weights are as others published them;"
+            " whoever wants them takes them from there (`cdcd weights list`)."
+        )
+    with TemporaryDirectory(prefix="cdcd-") as folder:
+        parts = {"network": files.network, "codec": files.codec}
+        parts |= {name: _safe(file, Path(folder)) for name, file in files.extractors.items()}
+        tensors = {name: _rounded(read_tensors(file), bf16) for name, file in parts.items()}
+        header = {
+            "class": "Bundle",
+            "version": VERSION,
+            "settings": files.settings.model_dump(mode="json"),
+            "parts": {name: read_about(file) or {} for name, file in parts.items()},
+            "card": files.card,
+        }
+    if path.suffix:
+        write_tensors(path, tensors, header)
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    write_tensors(path / FILE, tensors, header)
+    with atomic(path / CARD) as temporary:
+        temporary.write_text(files.card)
+
+
+def _safe(file: Path, folder: Path) -> Path:
+    """The file itself, or CLIP's text tower from OpenAI's TorchScript as safetensors."""
+    if is_safetensors(file):
+        return file
+    ClipText.load(file).save(folder / "clip.safetensors")
+    return folder / "clip.safetensors"
+
+
+def _rounded(tensors: dict, bf16: bool) -> dict:
+    """The (nested) tensors, those of float32 in bfloat16 where asked."""
+    if not bf16:
+        return tensors
+    return {name: _in(value, torch.float32, torch.bfloat16) for name, value in tensors.items()}
+
+
+def _in(value: Tensor | dict, old: torch.dtype, new: torch.dtype) -> Tensor | dict:
+    if isinstance(value, dict):
+        return {name: _in(inner, old, new) for name, inner in value.items()}
+    return value.to(new) if value.dtype == old else value
+
+
+def bundle_file(path: Path) -> Path:
+    """The file of a bundle given as it or as the folder that holds it."""
+    return path / FILE if path.is_dir() else path
+
+
+def read_header(path: Path) -> dict:
+    """What a bundle says of itself, without its tensors; raises UserError for a file that is none,
+    and for a bundle of a newer version.
+    """
+    file = bundle_file(Path(path))
+    if not file.is_file():
+        raise UserError(f"{file} does not exist; expected a bundle, as `cdcd export` writes it.")
+    about = read_about(file) if is_safetensors(file) else None
+    if (about or {}).get("class") != "Bundle":
+        raise UserError(f"{file} is no bundle; expected a file that `cdcd export` wrote.")
+    assert about is not None, "it is a bundle"
+    if about["version"] > VERSION:
+        raise UserError(
+            f"{file} is a bundle of version {about['version']}, and this cdcd reads versions up to"
+            f" {VERSION}; update cdcd."
+        )
+    if missing := sorted({"settings", "parts", "card"} - set(about)):
+        raise DamagedFile(file, f"it says no {missing[0]}", "fetch it, or export it, again")
+    return about
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[ModelFiles]:
+    """The files of a bundle, in float32, in a folder that goes when the block ends."""
+    header, file = read_header(path), bundle_file(Path(path))
+    settings = validate(ModelSettings, header["settings"], "settings", str(file))
+    content = read_tensors(file)
+    with TemporaryDirectory(prefix="cdcd-") as folder:
+        files = {name: Path(folder) / f"{name}.safetensors" for name in header["parts"]}
+        for name, about in header["parts"].items():
+            part = _in(content.get(name, {}), torch.bfloat16, torch.float32)
+            assert isinstance(part, dict), "a part is a group of tensors"
+            write_tensors(files[name], part, about)
+        extractors = {name: files[name] for name in EXTRACTORS if name in files}
+        yield ModelFiles(
+            settings, files["network"], files["codec"], extractors, card=header["card"]
+        )
