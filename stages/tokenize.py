@@ -18,7 +18,8 @@ def tokenize(dataset: DatasetArgument) -> None:
     """Encode every clip or picture with the codec.
 
     In: data/DATASET/raw and codec. Out: data/DATASET/tokens.h5, one row of codes for each manifest
-    row that has content (rows of split `infer`, such as silent videos, have none).
+    row that has content (rows of split `infer`, such as silent videos, have none), and the
+    codewords that the codes stand for.
 
     Example: cdcd tokenize toy_dance
     """
@@ -41,6 +42,7 @@ def tokenize(dataset: DatasetArgument) -> None:
         def encode(batch: list[int]) -> dict:
             return {"tokens": codec.encode(content.read(batch).to(device())).cpu().numpy()}
 
+        store.table("codewords", codec.codewords.float().cpu().numpy())
         first, length = 0, 0
         for shard in shards(folder, batches, encode, f"{dataset}: tokenising"):
             tokens = shard["tokens"]

@@ -3,6 +3,8 @@
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, NamedTuple
 
+import torch
+
 from pipeline.diffusion.contrast import parse_setting
 from pipeline.model.encoders.text import TextConfig
 from pipeline.model.network import (
@@ -18,6 +20,7 @@ from pipeline.runtime.cpu import keep_memory, use_fast_products
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, sha256_file, write_json
 from pipeline.runtime.scratch import fingerprint, home, scratch
+from pipeline.runtime.seeds import torch_generator
 from pipeline.storage.manifest import Manifest
 from pipeline.storage.store import Store
 from pipeline.storage.weights import weights_file
@@ -125,6 +128,10 @@ def new_network(settings: AnyDataset, config: Train, stores: Stores) -> Network:
         n_steps=config.diffusion_steps,
         seed=config.seed,
     )
+    share = config.model.denoiser.codebook_share
+    if share:
+        codewords = torch.from_numpy(tokens["codewords"][:])
+        network.denoiser.start_at(codewords, share, torch_generator(config.seed, "codewords"))
     if config.init is not None:
         start_from(network, weights_file(config.init), config.model.denoiser.heads)
     return network

@@ -112,7 +112,7 @@ def _store(path: Path) -> None:
     verify_seal(path)
     store = Store(path, path.stem)
     for name in store.fields:
-        for start in range(0, len(store), ROWS):
+        for start in range(0, len(store[name]), ROWS):
             store[name][start : start + ROWS]
 
 

@@ -119,6 +119,11 @@ class JukeboxVQVAE(nn.Module):
         assert isinstance(codebook, Codebook)
         return codebook
 
+    @property
+    def codewords(self) -> Tensor:
+        """The vectors [n_codes, D] that the codes stand for."""
+        return self.quantiser.table
+
     def latent(self, waveform: Float[Tensor, "B T"]) -> Float[Tensor, "B D L"]:
         """The encoder's output [B, D, L] before quantisation, for waveforms [B, T]; L = T // hop.
         Keeps gradients.

@@ -100,6 +100,11 @@ class TransformCodec(nn.Module):
         a = self.architecture
         return [Block(a.width, a.kernel, a.expansion, 1 / count) for _ in range(count)]
 
+    @property
+    def codewords(self) -> Tensor:
+        """The vectors [n_codes, D] that the codes stand for."""
+        return self.quantiser.table
+
     @torch.no_grad()
     def adapt(self, waveform: Tensor) -> None:
         """Sets each bin of an untrained decoder to its mean level in sounds [B, T]."""

@@ -99,6 +99,13 @@ class VQGAN(nn.Module):
         """The quantiser, under the name it has in every codec."""
         return self.quantize
 
+    @property
+    def codewords(self) -> Tensor:
+        """The vectors [n_codes, D] that the codes stand for."""
+        codes = torch.arange(self.n_codes, device=self.quantiser.table.device)
+        full = codes if self.used_codes is None else self.used_codes.expand(codes)
+        return self.quantiser.table[full]
+
     def latent(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B D h w"]:
         """The latent [B, D, h, w] before quantisation, for images [B, 3, H, W] in [0, 1]. Keeps
         gradients.

@@ -22,7 +22,7 @@ from pipeline.model.layers import (
 )
 from pipeline.model.positions import resample
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.params import Rate, Section, Width
+from pipeline.runtime.params import Rate, Section, Share, Width
 
 
 class DenoiserConfig(Section):
@@ -46,9 +46,11 @@ class DenoiserConfig(Section):
     """Of the weights at the start (the paper's code: 0.02); null: 0.64 / sqrt(width), which is that
     at width 1024, and lets narrow networks learn faster.
     """
-    tied_init: bool = False
-    """The output layer starts as a copy of the token embeddings, so that a token which is seen is
-    predicted from the first step on; with many codes, that is what a short training learns last.
+    codebook_share: Share = 0.0
+    """How much of a token's embedding at the start tells its codeword: so much of its variance is a
+    random projection of the codec's codeword, the rest is the token's own. Above 0 the output layer
+    starts as a copy of the embeddings, so that from the first step a seen token predicts itself and
+    the codes near it. With many codes and few clips that is what a training would learn last.
     """
 
 
@@ -209,8 +211,6 @@ class Denoiser(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.output = Linear(config.width, n_codes)
         self._initialise(config.init_std, config.zero_init)
-        if config.tied_init:
-            self.output.weight.data.copy_(self.codes.weight[:-1])
 
     def _initialise(self, std: float | None, zero: bool) -> None:
         std = float(0.64 * self.codes.embedding_dim**-0.5) if std is None else std
@@ -234,6 +234,17 @@ class Denoiser(nn.Module):
             for module in last:
                 for parameter in module.parameters(recurse=False):
                     nn.init.zeros_(parameter)
+
+    @torch.no_grad()
+    def start_at(self, codewords: Tensor, share: float, generator: torch.Generator) -> None:
+        """Starts embeddings and output layer at the codewords [K, D], as `codebook_share` says."""
+        own, width = self.codes.weight[:-1], self.codes.embedding_dim
+        words = codewords.float() - codewords.float().mean(0)
+        words = words / words.square().mean().sqrt()
+        turn = torch.randn(words.shape[1], width, generator=generator) / words.shape[1] ** 0.5
+        told = words @ turn * own.std()
+        own.copy_(share**0.5 * told + (1 - share) ** 0.5 * own)
+        self.output.weight.copy_(own)
 
     @property
     def _blocks(self) -> list[CrossBlock | ClassBlock]:

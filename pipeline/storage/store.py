@@ -46,6 +46,10 @@ class StoreWriter:
             name, (self._n_rows, *shape), dtype, chunks=(rows, *shape), fletcher32=True
         )
 
+    def table(self, name: str, values: np.ndarray) -> None:
+        """Writes `values`, which belong to all rows alike."""
+        self._file.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
+
     def write(self, name: str, rows: Rows, values: np.ndarray) -> None:
         """Writes `values` at the given rows of a field; raises UserError for NaN or infinite
         numbers.

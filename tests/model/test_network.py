@@ -238,15 +238,24 @@ def test_zero_init_makes_every_block_the_identity():
     )
 
 
-def test_a_seen_token_is_predicted_before_any_training_with_a_tied_init():
-    settings = {"zero_init": True, "width": 64}
-    network, (x_t, t) = network_of("class", tied_init=True, **settings), tokens()
-    seen = x_t < network.n_codes
+@pytest.mark.parametrize("share", [0.3, 1.0])
+@torch.no_grad()
+def test_started_at_the_codewords_a_seen_token_predicts_itself_and_the_codes_near_it(share):
+    network, (x_t, t) = network_of("class", zero_init=True, width=64), tokens()
+    angles = torch.arange(K) * (2 * torch.pi / K)  # code k lies between its neighbours on a circle
+    codewords = torch.stack([angles.cos(), angles.sin()], dim=1) + 5
+    std = network.denoiser.codes.weight.std()
+    mask = network.denoiser.codes.weight[-1].clone()
+    network.denoiser.start_at(codewords, share, torch.Generator().manual_seed(0))
+    assert network.denoiser.codes.weight.std() == pytest.approx(std.item(), rel=0.3)
+    assert torch.equal(network.denoiser.codes.weight[-1], mask)
     hidden = network.features(x_t, t, network.encode(inputs_of("class")))
-    assert (network.output(hidden).argmax(2) == x_t)[seen].float().mean() > 0.9
-    plain = network_of("class", **settings)
-    hidden = plain.features(x_t, t, plain.encode(inputs_of("class")))
-    assert (plain.output(hidden).argmax(2) == x_t)[seen].float().mean() < 0.6
+    logits, seen = network.output(hidden), x_t < K
+    ahead = (torch.arange(K) - x_t.unsqueeze(2)).remainder(K)[seen]
+    chance = logits[seen].softmax(1)
+    assert (chance.argmax(1) == x_t[seen]).float().mean() > 0.6
+    near = chance[(ahead == 1) | (ahead == K - 1)].mean()
+    assert near > 1.2 * chance[(ahead == K // 2)].mean()
 
 
 def test_weights_come_from_the_seed_alone():
