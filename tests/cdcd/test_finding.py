@@ -16,8 +16,8 @@ from pipeline.model.network import load_model, save_model
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import write_json
 from pipeline.storage.weights import weights_file
-from tests.helpers.small_models import TRAINED_ON, dance_files, picture_files
 from tests.helpers.house import ROOT, read, write_params
+from tests.helpers.small_models import TRAINED_ON, dance_files, picture_files
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ from tests.helpers.checkout import (
     stand_in,
     without_published_weights,
 )
+from tests.helpers.house import run
 from tests.helpers.released_files import dance_checkpoint
 from tests.miniatures.sets import write_imagenet, write_tiktok
 from tests.miniatures.test_tiktok import tiktok_preset
-from tests.helpers.house import run
 
 FIXTURES = Path(__file__).resolve().parents[3] / "shared" / "fixtures"
 
