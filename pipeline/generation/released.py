@@ -3,13 +3,12 @@
 from functools import cache
 from pathlib import Path
 
-from safetensors import safe_open
-
 from pipeline.diffusion.sampler import Sampling
 from pipeline.generation.files import ModelFiles, needed_extractors
 from pipeline.generation.settings import Classes, Dances, ModelSettings, Reads
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Section, read_yaml, validate
+from pipeline.storage.tensors import read_shapes
 from pipeline.storage.weights import entry, find, is_here
 
 TABLE = Path(__file__).with_name("released.yaml")
@@ -84,11 +83,10 @@ def _completed(reads: Reads, checkpoint: Path) -> Reads:
 def _first_frames(checkpoint: Path) -> int:
     """How many frames of motion the encoder of a published dance model reads."""
     name = "condition_codec_motion.model.0.weight"
-    with safe_open(checkpoint, framework="pt") as file:
-        found = [key for key in file.keys() if key.endswith(name)]  # noqa: SIM118 (no mapping)
-        if not found:
-            raise UserError(
-                f"{checkpoint} does not fit: {name}, of the motion encoder, is missing; read the"
-                " whole training checkpoint."
-            )
-        return file.get_slice(found[0]).get_shape()[1]
+    found = [shape for key, shape in read_shapes(checkpoint).items() if key.endswith(name)]
+    if not found:
+        raise UserError(
+            f"{checkpoint} does not fit: {name}, of the motion encoder, is missing; read the"
+            " whole training checkpoint."
+        )
+    return found[0][1]

@@ -75,6 +75,12 @@ def read_about(path: Path) -> dict | None:
     return about and {key: value for key, value in about.items() if key != DIGEST}
 
 
+def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor in a safetensors file by name; no number is read."""
+    with _opened(path) as file:
+        return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+
+
 def write_tensors(path: Path, tensors: dict, about: dict) -> None:
     """Writes (nested) tensors and `about` (JSON values) as one safetensors file, atomically and
     always the same bytes.

@@ -11,6 +11,7 @@ from pipeline.runtime.errors import DamagedFile, UserError
 from pipeline.storage.tensors import (
     has_digest,
     read_about,
+    read_shapes,
     read_state_dict,
     read_tensors,
     write_tensors,
@@ -170,3 +171,11 @@ def test_files_without_a_digest_are_still_read(tmp_path):
         assert not has_digest(tmp_path / name)
     write_tensors(tmp_path / "new", {"w": torch.ones(3)}, {})
     assert has_digest(tmp_path / "new")
+
+
+def test_shapes_are_read_from_the_header(tmp_path):
+    write_tensors(tmp_path / "new", {"net": {"w": torch.ones(3, 2)}, "b": torch.ones(5)}, {})
+    assert read_shapes(tmp_path / "new") == {"net/w": (3, 2), "b": (5,)}
+    (tmp_path / "cut").write_bytes((tmp_path / "new").read_bytes()[:-1])
+    with pytest.raises(DamagedFile):
+        read_shapes(tmp_path / "cut")
