@@ -10,6 +10,7 @@ from torch import Tensor
 from pipeline.codecs.quantisers import perplexity
 from pipeline.codecs.sound import AnySoundCodec
 from pipeline.codecs.spectral_distances import JUKEBOX_RESOLUTIONS, Spectra, SpectralDistance
+from pipeline.codecs.transform import TransformCodec
 from pipeline.codecs.vqgan import VQGAN
 from pipeline.runtime.errors import UserError
 
@@ -51,7 +52,7 @@ def audio_reconstruction_scores(
 
     Spectral convergence is ||S - S'|| / ||S|| of the magnitude spectra, averaged over Jukebox's
     three resolutions and over clips that are not silent (0 is perfect, silence in place of music
-    gives 1).
+    gives 1). The first two are left out for a transform codec, which finds phases of its own.
     """
     device = codec.quantiser.table.device
     spectra = SpectralDistance(Spectra(resolutions=JUKEBOX_RESOLUTIONS, scale="magnitude")).to(
@@ -78,6 +79,8 @@ def audio_reconstruction_scores(
             ]
             convergence += torch.stack(ratios).mean(0).tolist()
     figures = {"mse": error / samples, "snr_db": _decibels(energy, error)}
+    if isinstance(codec, TransformCodec):
+        figures = {}  # phases of its own: samples are not comparable one by one
     if convergence:
         figures["spectral_convergence"] = sum(convergence) / len(convergence)
     return figures | _codebook_use(histogram)
