@@ -51,7 +51,7 @@ def dance_files(folder, genre_input=False, kind="coco17", dropout=None) -> Model
         size=32,
         width=0.0625,
         window=16,
-        training={"steps": 1, "batch_size": 1, "frames": 16, "learning_rate": 1e-3, "seed": 0},
+        training={"steps": 1, "batch_size": 2, "frames": 16, "learning_rate": 1e-3, "seed": 0},
     )
     network = build_network(
         DanceModel(
