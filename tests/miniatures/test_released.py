@@ -87,7 +87,7 @@ def test_a_training_starts_from_it(of_classes, tmp_path):
     sizes = {"layers": 2, "width": 64, "heads": 4, "feed_forward": "conv", "factor": 2}
     train["model"]["denoiser"] |= sizes
     train |= {"diffusion_steps": 25, "steps": 1}
-    train["optimiser"]["learning_rate"] = 1e-9
+    train["optimiser"] |= {"learning_rate": 1e-9, "warmup_from": 1e-9, "warmup_steps": 0}
     run_stages(
         tmp_path, ("download", "extract", "codec", "tokenize", "negatives"), imagenet=of_classes
     )
