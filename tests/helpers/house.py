@@ -29,6 +29,7 @@ SMALL = {
         "download": {"train": 20, "val": 10, "test": 10, "size": 96, "sample_rate": 11025},
         "extract.visual": {"fps": 8.0, "size": 32, "window": 16},
         "extract.visual.training": {"steps": 2, "batch_size": 2},
+        "codec": {"weights": None},
         "codec.architecture": {"width": 32, "blocks": [1, 1], "iterations": 2},
     },
     "toy_shapes": {

@@ -112,7 +112,7 @@ def test_forty_kills_at_random_moments(inside):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stage_that_is_asked_to_stop_says_so(inside, number):
     process = subprocess.Popen(
-        [sys.executable, "-m", "stages", "tokenize", "toy_dance"],
+        [sys.executable, "-m", "stages", "extract", "toy_dance"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
@@ -126,7 +126,7 @@ def test_a_stage_that_is_asked_to_stop_says_so(inside, number):
     assert process.returncode == 75, told
     assert f"Stopped by {signal.Signals(number).name}; run the same command again" in told
     assert "Traceback" not in told
-    assert cli("tokenize", "toy_dance").returncode == 0
+    assert cli("extract", "toy_dance").returncode == 0
     assert not litter(inside)
 
 
