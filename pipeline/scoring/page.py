@@ -1,0 +1,47 @@
+"""A score written out: table.csv, clips.csv, remarks.json and metrics.json as an evaluation writes
+them, and README.md and index.html to read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.metrics.few import withhold
+from pipeline.metrics.results import Evaluation, write_evaluation
+from pipeline.reporting.page import environment
+from pipeline.reporting.tables import blocks, legend, markdown
+from pipeline.runtime.files import atomic
+
+READING = (
+    "Mean ± standard deviation over the outputs of one clip or picture [95 % bootstrap interval"
+    " over songs or pictures]. ↑ more is better, ↓ less is better. A figure means something only"
+    " where a row stands apart from the controls that know nothing."
+)
+
+
+def write_score(
+    evaluation: Evaluation, about: Mapping[str, str], notes: list[str], out: Path
+) -> Evaluation:
+    """Fills `out`, and returns the evaluation as written: without what so few items cannot carry.
+
+    `about`: what was scored and how, by heading; `notes`: what was said of the files.
+    """
+    evaluation = withhold(evaluation)
+    withheld = evaluation.remarks.get("withheld", [])
+    remarks = {name: value for name, value in evaluation.remarks.items() if name != "shows"}
+    if isinstance(withheld, list) and withheld:
+        notes = [*notes, f"Withheld, for so few cannot carry them: {', '.join(withheld)}."]
+    evaluation = replace(evaluation, remarks={**remarks, **about, "notes": notes})
+    write_evaluation(evaluation, out)
+    found = blocks(evaluation.results)
+    parts = ["# Scores\n", *(f"* {name}: {value}" for name, value in about.items()), ""]
+    parts += [f"{READING}\n", *(f"* {note}" for note in notes), ""]
+    for block in found:
+        parts += [f"## {block.title}\n", markdown(block), legend(block) + "\n"]
+    with atomic(out / "README.md") as temporary:
+        temporary.write_text("\n".join(parts))
+    template = environment().from_string(Path(__file__).with_name("page.html.j2").read_text())
+    page = template.render(about=about, notes=notes, blocks=found, reading=READING)
+    with atomic(out / "index.html") as temporary:
+        temporary.write_text(page)
+    return evaluation
