@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, cast
 
@@ -127,12 +128,13 @@ def score(
     else:
         settings = EvaluateDance(bootstrap_draws=draws, seed=seed, copied_below=0.0, examples=0)
         folders = read_folders(references, dances, songs)
-        length = seconds or folders.shortest(folders.ids)
+        length = seconds or folders.shortest()
         sounds = Sounds(rate, length, 0.95 if level else None)
         rows = asked.rows(SOUNDS, folders.ids, sounds.check, music.CONTROLS)
-        bench = bench_of_folders(
-            folders, list(rows[0].files), sounds, settings, lambda: pose_reader(pose, weights)
-        )
+        poses = partial(pose_reader, pose, weights)
+        ids = list(rows[0].files)
+        bench = bench_of_folders(folders, ids, sounds, settings, poses, findings)
+        rows = [row.only(bench.clips.ids) for row in rows]
         evaluation = music.score_music(bench, rows)
         against_what = [
             f"{kind} in {at}" for kind, at in (("true music", references), ("dances", dances)) if at

@@ -24,7 +24,7 @@ from pipeline.metrics.midi_truth import Truth, truth_of
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.progress import progress
 from pipeline.scoring.music import MusicBench
-from pipeline.scoring.outputs import SOUNDS, files_by_name
+from pipeline.scoring.outputs import SOUNDS, Findings, files_by_name
 from pipeline.scoring.sounds import Sounds, rate_and_length
 from pipeline.storage.manifest import Clip, Manifest
 from pipeline.storage.store import Store
@@ -78,12 +78,23 @@ class Folders:
         first, *rest = [files for files in (self.true, self.dances) if files is not None]
         return sorted(name for name in first if all(name in files for files in rest))
 
-    def shortest(self, ids: list[str]) -> float:
-        """The seconds of the shortest reference."""
+    def shortest(self) -> float:
+        """The seconds of the shortest reference that can be read."""
+        seconds, reasons = [], []
+        for name in self.ids:
+            try:
+                seconds.append(self._seconds(name))
+            except UserError as error:
+                reasons.append(str(error))
+        if not seconds:
+            raise UserError(f"None of the references can be read: {reasons[0]}")
+        return min(seconds)
+
+    def _seconds(self, name: str) -> float:
         if self.true is not None:
-            return min(rate_and_length(self.true[name])[1] for name in ids)
+            return rate_and_length(self.true[name])[1]
         assert self.dances is not None, "one of the two is given"
-        return min(probe(self.dances[name]).duration_s for name in ids)
+        return probe(self.dances[name]).duration_s
 
 
 def read_folders(references: Path | None, dances: Path | None, songs: Path | None) -> Folders:
@@ -119,33 +130,36 @@ def bench_of_folders(
     sounds: Sounds,
     settings: EvaluateDance,
     pose_reader: Callable[[], PoseReader],
+    findings: Findings,
 ) -> MusicBench:
-    """The bench of anybody's files. MFCC statistics embed the sound: they need no weights."""
-    embed = MfccStatistics()
-    gallery = Gallery(np.zeros((0, 1)), np.zeros(0, dtype=str), "mfcc", embed)
-    accents: list[np.ndarray] = [np.zeros(0)] * len(ids)
-    if folders.dances is not None:
-        poses = pose_reader()
-        dances = [folders.dances[name] for name in ids]
-        accents = [
-            _accents(poses, file, sounds.seconds)
-            for file in progress(dances, "reading dances", len(ids))
-        ]
-    plain = MusicBench(
-        Clips(
-            ids=ids,
-            songs=[folders.songs.get(name, name) for name in ids],
-            genres=None,
-            seconds=sounds.seconds,
-            accents=accents,
-            heard=None,
-        ),
-        None,
-        sounds,
-        gallery,
-        settings,
+    """The bench of anybody's files, for those of `ids` whose references can be read; the others are
+    told. MFCC statistics embed the sound: they need no weights.
+    """
+    gallery = Gallery(np.zeros((0, 1)), np.zeros(0, dtype=str), "mfcc", MfccStatistics())
+    poses = pose_reader() if folders.dances is not None else None
+    accents: dict[str, np.ndarray] = {}
+    for name in progress(ids, "reading references", len(ids)):
+        try:
+            if folders.true is not None:
+                sounds.check(folders.true[name])
+            seen = np.zeros(0)
+            if poses is not None and folders.dances is not None:
+                seen = _accents(poses, folders.dances[name], sounds.seconds)
+            accents[name] = seen
+        except UserError as error:
+            findings.mistake(str(error))
+    if not accents:
+        raise UserError("No reference of these outputs can be read; the reasons stand above.")
+    clips = Clips(
+        ids=list(accents),
+        songs=[folders.songs.get(name, name) for name in accents],
+        genres=None,
+        seconds=sounds.seconds,
+        accents=list(accents.values()),
+        heard=None,
     )
-    return plain if folders.true is None else _with_music(plain, [folders.true[n] for n in ids])
+    bench = MusicBench(clips, None, sounds, gallery, settings)
+    return bench if folders.true is None else _with_music(bench, [folders.true[n] for n in accents])
 
 
 def _with_music(bench: MusicBench, files: list[Path]) -> MusicBench:

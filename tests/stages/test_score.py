@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from pipeline.features.pose_reader import PoseConfig, PoseReader
 from pipeline.media.audio import write_wav
 from pipeline.metrics import controls
 from pipeline.runtime.errors import UserError
+from stages import score as command
 from stages.config import read_dataset
 from stages.content import open_content
 from stages.paths import Paths
 from tests.helpers.house import run
+from tests.helpers.small_models import moving, write_dance
 
 
 def rows(table, row):
@@ -146,6 +149,27 @@ def test_several_outputs_of_each_and_few_items(songs, tmp_path, monkeypatch):
     assert found["beats_f1", "5hz"]["low"] == ""  # four songs carry no interval
     assert found["kad", "mfcc"]["mean"] == ""
     assert "Withheld" in (tmp_path / "scores" / "README.md").read_text()
+
+
+def test_dances_alone_and_one_without_a_dancer(songs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for number in range(12):
+        (tmp_path / "dances").mkdir(exist_ok=True)
+        write_dance(tmp_path / "dances" / f"clip{number:02}.mp4", 1.0, seed=number % 5)
+    (tmp_path / "dances" / "clip03.mp4").write_text("no film")
+    config = {"kind": "coco17", "source": "markers", "fps": 30.0, "weights": None}
+    config = PoseConfig.model_validate({**config, "file_fps": None, "least_seen": 0.0})
+    monkeypatch.setattr(command, "pose_reader", lambda *_: PoseReader(config, moving))
+    with pytest.raises(UserError, match="could not be used"):
+        run("score", "true", "--dances", "dances")
+    table = tmp_path / "scores" / "table.csv"
+    found = rows(table, "true")
+    assert found["alignment", "motion"]["n_clips"] == "11"
+    assert float(found["fit_own", "own_vs_others"]["mean"]) > 0
+    assert ("beats_f1", "5hz") not in found  # there is no true music
+    assert not rows(table, "ground_truth")
+    assert float(rows(table, "metronome")["fit_gain", "own_vs_others"]["mean"]) == pytest.approx(0)
+    assert rows(table, "true, best lag")
 
 
 @pytest.mark.parametrize(
