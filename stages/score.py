@@ -14,6 +14,7 @@ from pipeline.metrics.genre import load_gallery
 from pipeline.metrics.images import ImageData
 from pipeline.metrics.judges import load_judge
 from pipeline.metrics.results import Evaluation
+from pipeline.reporting.glossary import ROWS
 from pipeline.reporting.tables import blocks, markdown
 from pipeline.runtime.errors import UserError
 from pipeline.scoring import music, pictures
@@ -49,10 +50,9 @@ class Asked:
         endings: tuple[str, ...],
         known: list[str],
         check: Callable[[Path], str | None],
-        controls: tuple[str, ...],
     ) -> list[Outputs]:
         """The outputs of each folder for the ids that all of them have."""
-        names = row_names(self.folders, (*controls, "model", "reconstruction"))
+        names = row_names(self.folders, ROWS)
         found = [
             readable(match(folder, name, endings, known, self.findings), check, self.findings)
             for folder, name in zip(self.folders, names, strict=True)
@@ -130,7 +130,7 @@ def score(
         folders = read_folders(references, dances, songs)
         length = seconds or folders.shortest()
         sounds = Sounds(rate, length, 0.95 if level else None)
-        rows = asked.rows(SOUNDS, folders.ids, sounds.check, music.CONTROLS)
+        rows = asked.rows(SOUNDS, folders.ids, sounds.check)
         poses = partial(pose_reader, pose, weights)
         ids = list(rows[0].files)
         bench = bench_of_folders(folders, ids, sounds, settings, poses, findings)
@@ -142,7 +142,8 @@ def score(
         about = _about(rows, " and ".join(against_what)) | _heard(sounds, "mfcc")
     written = write_score(evaluation, about, [*findings.notes, *findings.mistakes], out)
     for block in blocks(written.results):
-        print(markdown(block))
+        titles = {row: row for row, _ in block.rows if row not in ROWS}
+        print(markdown(block, titles))
     print(f"The tables are in {out}, the page is {out / 'index.html'}.")
     if findings.mistakes:
         raise UserError(f"Some files could not be used ({len(findings.mistakes)} reasons, above).")
@@ -188,10 +189,11 @@ def _music(
     split = "test" if clips.manifest.of("test") else "infer"
     numbers = clips.manifest.of(split)
     known = [name for n in numbers if (name := clips.manifest.clips[n].id) in usable]
-    rows = asked.rows(SOUNDS, known, sounds.check, music.CONTROLS)
+    rows = asked.rows(SOUNDS, known, sounds.check)
     bench = bench_of_data(
         clips,
         conditions,
+        Store(paths.tokens, "tokens") if paths.tokens.exists() else None,
         load_gallery(paths.judge),
         settings.evaluate,
         list(rows[0].files),
@@ -211,7 +213,6 @@ def _pictures(
         PICTURES,
         known,
         lambda file: pictures.check_picture(file, content.size),
-        pictures.CONTROLS,
     )
     samples = cast("Store", NamedRows(list(rows[0].files)))
 

@@ -17,7 +17,7 @@ from pipeline.media.video import EXTENSIONS, probe
 from pipeline.metrics.alignment import dance_accents
 from pipeline.metrics.dance import Clips
 from pipeline.metrics.dance_data import DanceData
-from pipeline.metrics.dance_rows import EvaluateDance, describe_clips
+from pipeline.metrics.dance_rows import EvaluateDance, describe_clips, nearest_training_clips
 from pipeline.metrics.embeddings import MfccStatistics
 from pipeline.metrics.genre import Gallery
 from pipeline.metrics.midi_truth import Truth, truth_of
@@ -40,25 +40,30 @@ class NamedRows:
 def bench_of_data(
     music: AudioClips,
     conditions: Store,
+    tokens: Store | None,
     gallery: Gallery,
     settings: EvaluateDance,
     ids: list[str],
     level: float | None,
 ) -> MusicBench:
-    """The bench of a data set for its clips `ids`, described exactly as its evaluation does."""
+    """The bench of a data set for its clips `ids`, described exactly as its evaluation does. The
+    ids of `tokens` say what a model was trained on, for the nearest training clips.
+    """
 
     def decode(tokens: np.ndarray) -> np.ndarray:
         raise AssertionError("outputs come as sound; no codec is asked")
 
     samples = cast("Store", NamedRows(ids))
-    data = DanceData(music, samples, conditions, samples, gallery, decode)
+    data = DanceData(music, tokens or samples, conditions, samples, gallery, decode)
     clips = describe_clips(data)
+    nearest = nearest_training_clips(data, clips.ids)
     return MusicBench(
         clips,
         (lambda position: data.true_music(data.numbers[position])) if data.have_music else None,
         Sounds(music.sample_rate, music.seconds, level, settings.noise_reduce),
         gallery,
         settings,
+        (lambda: map(data.true_music, nearest)) if nearest else None,
     )
 
 

@@ -3,7 +3,7 @@
 Every figure is `pipeline.metrics.dance`'s, summed up as an evaluation sums it up.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import chain
@@ -23,7 +23,6 @@ from pipeline.runtime.seeds import numpy_generator
 from pipeline.scoring.outputs import Outputs
 from pipeline.scoring.sounds import Sounds
 
-CONTROLS = ("ground_truth", "shuffled_pairs", "metronome", "silence", "noise")
 OF_DANCES = ("alignment", "fit_own", "fit_others", "fit_gain")
 Row = tuple[str, list[list[Heard]]]
 
@@ -31,7 +30,8 @@ Row = tuple[str, list[list[Heard]]]
 @dataclass(frozen=True)
 class MusicBench:
     """What outputs are laid against: the clips with their true music (read by `true`, by position;
-    None where there is none), and how everything is heard and judged.
+    None where there is none), how everything is heard and judged, and, where training clips are
+    known, the music of those whose conditions are nearest.
     """
 
     clips: Clips
@@ -39,6 +39,7 @@ class MusicBench:
     sounds: Sounds
     gallery: Gallery
     settings: EvaluateDance
+    nearest: Callable[[], Iterable[np.ndarray]] | None = None
 
     @cached_property
     def true_spectra(self) -> Callable[[int], Spectra] | None:
@@ -109,6 +110,9 @@ def _controls(bench: MusicBench, n_seeds: int) -> Iterator[Row]:
         generators = [numpy_generator(seed, "pairs", number) for number in range(n_seeds)]
         pairs = [controls.partners(clips.songs, generator) for generator in generators]
         yield "shuffled_pairs", [_swapped(bench, clips.heard, pair) for pair in pairs]
+    if bench.nearest is not None:
+        heard = [bench.listen(at, sound) for at, sound in enumerate(bench.nearest())]
+        yield "nearest_neighbour", [heard]
 
 
 def _swapped(bench: MusicBench, heard: list[Heard], partners: np.ndarray) -> list[Heard]:

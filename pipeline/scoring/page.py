@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pipeline.metrics.few import withhold
 from pipeline.metrics.results import Evaluation, write_evaluation
+from pipeline.reporting.glossary import ROWS
 from pipeline.reporting.page import environment
 from pipeline.reporting.tables import blocks, legend, markdown
 from pipeline.runtime.files import atomic
@@ -34,14 +35,15 @@ def write_score(
     evaluation = replace(evaluation, remarks={**remarks, **about, "notes": notes})
     write_evaluation(evaluation, out)
     found = blocks(evaluation.results)
+    titles = {result.row: result.row for result in evaluation.results if result.row not in ROWS}
     parts = ["# Scores\n", *(f"* {name}: {value}" for name, value in about.items()), ""]
     parts += [f"{READING}\n", *(f"* {note}" for note in notes), ""]
     for block in found:
-        parts += [f"## {block.title}\n", markdown(block), legend(block) + "\n"]
+        parts += [f"## {block.title}\n", markdown(block, titles), legend(block) + "\n"]
     with atomic(out / "README.md") as temporary:
         temporary.write_text("\n".join(parts))
     template = environment().from_string(Path(__file__).with_name("page.html.j2").read_text())
-    page = template.render(about=about, notes=notes, blocks=found, reading=READING)
+    page = template.render(about=about, notes=notes, blocks=found, titles=titles, reading=READING)
     with atomic(out / "index.html") as temporary:
         temporary.write_text(page)
     return evaluation

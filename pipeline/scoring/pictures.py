@@ -30,7 +30,6 @@ from pipeline.runtime.seeds import numpy_generator
 from pipeline.scoring.outputs import Outputs
 from pipeline.storage.manifest import Clip, Manifest
 
-CONTROLS = ("ground_truth", "shuffled_pairs", "nearest_neighbour", "mean_image")
 _AT_DISTANCE_0 = ("ground_truth", "shuffled_pairs")  # made of the test pictures
 Row = tuple[str, list[Iterator[Tensor]]]
 

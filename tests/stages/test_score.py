@@ -15,7 +15,7 @@ from pipeline.media.audio import write_wav
 from pipeline.metrics import controls
 from pipeline.runtime.errors import UserError
 from stages import score as command
-from stages.config import read_dataset
+from stages.config import DanceToMusic, read_dataset
 from stages.content import open_content
 from stages.paths import Paths
 from tests.helpers.house import run
@@ -34,10 +34,16 @@ def write_float(path, waveform, rate):
     soundfile.write(path, waveform, rate, subtype="FLOAT")
 
 
+def dance_settings():
+    settings = read_dataset("toy_dance")
+    assert isinstance(settings, DanceToMusic)
+    return settings
+
+
 @pytest.fixture
 def true(inside):
     """(ids, waveforms [n, T], rate) of the true test music as an evaluation reads it."""
-    settings = read_dataset("toy_dance")
+    settings = dance_settings()
     content = open_content(settings, Paths("toy_dance").manifest(None))
     numbers = content.manifest.of("test")
     ids = [content.manifest.clips[number].id for number in numbers]
@@ -46,7 +52,7 @@ def true(inside):
 
 def test_true_music_and_metronomes_get_the_rows_of_the_evaluation(inside, true, tmp_path):
     ids, waveforms, rate = true
-    bpm = read_dataset("toy_dance").evaluate.metronome_bpm
+    bpm = dance_settings().evaluate.metronome_bpm
     click = controls.metronome(waveforms.shape[1] / rate, rate, bpm)
     for name, waveform in zip(ids, waveforms):
         write_float(tmp_path / "recordings" / f"{name}.wav", waveform, rate)
@@ -59,6 +65,9 @@ def test_true_music_and_metronomes_get_the_rows_of_the_evaluation(inside, true, 
         assert len(expected) > 20
         assert rows(scored, folder) == expected
         assert rows(scored, row) == expected
+    for row in ("silence", "nearest_neighbour"):
+        assert rows(scored, row) == rows(evaluated, row)
+    assert rows(scored, "noise")
     assert "recordings" in (tmp_path / "out" / "README.md").read_text()
     assert "recordings" in (tmp_path / "out" / "index.html").read_text()
 
