@@ -29,7 +29,7 @@ from pipeline.scoring.outputs import (
     row_names,
     shared,
 )
-from pipeline.scoring.page import write_score
+from pipeline.scoring.page import check_out, write_score
 from pipeline.scoring.sounds import Sounds
 from pipeline.storage.store import Store
 from stages.config import CaptionToImage, ClassToImage, DanceToMusic, read_dataset
@@ -116,6 +116,7 @@ def score(
 
     Example: cdcd score theirs --references true_music --dances videos --against ours
     """
+    check_out(out)
     findings = Findings()
     asked = Asked([outputs, *(against or [])], findings)
     if data is not None:

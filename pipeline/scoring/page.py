@@ -2,6 +2,7 @@
 them, and README.md and index.html to read.
 """
 
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,40 @@ from pipeline.metrics.results import Evaluation, write_evaluation
 from pipeline.reporting.glossary import ROWS
 from pipeline.reporting.page import environment
 from pipeline.reporting.tables import blocks, legend, markdown
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
 
+WRITTEN = {"README.md", "index.html"} | {
+    *("table.csv", "clips.csv", "metrics.json", "remarks.json"),
+}
 READING = (
     "Mean ± standard deviation over the outputs of one clip or picture [95 % bootstrap interval"
     " over songs or pictures]. ↑ more is better, ↓ less is better. A figure means something only"
     " where a row stands apart from the controls that know nothing."
 )
+
+
+def check_out(out: Path) -> None:
+    """Raises UserError, before any work, where `out` holds anything but an earlier score (the
+    folder is replaced as a whole), or cannot be written.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file; name a folder.")
+    if out.is_dir() and (others := sorted({file.name for file in out.iterdir()} - WRITTEN)):
+        raise UserError(
+            f"--out {out} holds {others[0]}, which is no part of a score and would be lost; choose"
+            " another folder."
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.absolute().parent):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"--out {out} cannot be written to ({error.strerror}); choose another folder."
+        ) from None
+    if not any(out.iterdir()):
+        out.rmdir()
 
 
 def write_score(

@@ -188,6 +188,8 @@ def test_dances_alone_and_one_without_a_dancer(songs, tmp_path, monkeypatch):
         (["empty", "--references", "true"], "holds nothing to score"),
         (["strange", "--references", "true"], "no name matches .a.; expected names such as clip00"),
         (["true"], "give --references"),
+        (["true", "--references", "true", "--out", "true"], "holds clip00.wav, which is no part"),
+        (["true", "--references", "true", "--out", "true/clip00.wav"], "is a file"),
         (["true", "--references", "strange"], "no name matches"),
         (["true", "--references", "true", "--songs", "nowhere.csv"], "columns id and song"),
         (["broken", "--references", "true"], "none of its files can be read"),
