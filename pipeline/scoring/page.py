@@ -15,9 +15,8 @@ from pipeline.reporting.tables import blocks, legend, markdown
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
 
-WRITTEN = {"README.md", "index.html"} | {
-    *("table.csv", "clips.csv", "metrics.json", "remarks.json"),
-}
+TABLES = ("table.csv", "clips.csv", "metrics.json", "remarks.json")
+WRITTEN = {"README.md", "index.html", *TABLES}
 READING = (
     "Mean ± standard deviation over the outputs of one clip or picture [95 % bootstrap interval"
     " over songs or pictures]. ↑ more is better, ↓ less is better. A figure means something only"
