@@ -192,7 +192,8 @@ def test_captions_that_the_learned_text_encoder_cannot_hold_are_refused_before_t
         ["a bird", "a cat", "a cow", "a small yellow bird with a long beak and two black wings"],
     )
     section["train"]["model"]["text"]["length"] = 8
-    section["negatives"].update(n_intra=2, n_inter=2)
+    section["negatives"].update(n_intra=1, n_inter=1)
+    section["train"]["contrast"]["negatives_per_step"] = None
     write_params(
         place, {"datasets": ["image_folder"], "contrast": "sample_inter", "image_folder": section}
     )
