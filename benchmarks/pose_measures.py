@@ -7,17 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.features.pose_following import CONFIDENT
+from pipeline.features.tracking import GROUPS as JOINTS
 
-JOINTS = {
-    "nose": (0,),
-    "eyes, ears": (1, 2, 3, 4),
-    "shoulders": (5, 6),
-    "elbows": (7, 8),
-    "wrists": (9, 10),
-    "hips": (11, 12),
-    "knees": (13, 14),
-    "ankles": (15, 16),
-}
 APART = 0.2  # torsos; left and right nearer than this cannot be told apart
 NEAR, ASTRAY = 0.2, 0.5  # torsos; nearer a joint is right, further off it is somewhere else
 LAGS_S = (1 / 60, 1 / 30, 0.05, 0.1, 0.2, 0.5, 1.0)

@@ -31,6 +31,9 @@ def codec(
             " for others to use as codec.weights; nothing is trained.",
         ),
     ] = None,
+    licence: Annotated[
+        str | None, Option(help="Under which others may use the exported codec, such as MIT.")
+    ] = None,
 ) -> None:
     """Train, fine-tune or fetch the codec of a data set.
 
@@ -42,7 +45,8 @@ def codec(
     """
     settings, paths = read_dataset(dataset), Paths(dataset)
     if export is not None:
-        return _export(settings, paths, export)
+        _export(settings, paths, export, licence)
+        return
     manifest = paths.manifest(settings.media_root)
     rows = manifest.of("train")
     given = settings.codec.weights
@@ -72,10 +76,9 @@ def codec(
         f"{dataset}: codec ready;"
         f" {', '.join(f'{name} {value:.4g}' for name, value in quality.items())}."
     )
-    return None
 
 
-def _export(settings: AnyDataset, paths: Paths, file: Path) -> None:
+def _export(settings: AnyDataset, paths: Paths, file: Path, licence: str | None) -> None:
     """Writes the finished codec in half precision, with how it was made and how good it is."""
     if file.exists():
         raise UserError(f"{file} exists; give --export another name, or remove it.")
@@ -86,7 +89,7 @@ def _export(settings: AnyDataset, paths: Paths, file: Path) -> None:
         "weights": f"trained on {paths.dataset}",
         "settings": settings.codec.model_dump(mode="json", exclude_none=True),
         "quality": read_json(paths.codec / "quality.json"),
-        "licence": "MIT",
+        "licence": licence,
     }
     with atomic(file) as temporary:
         network.save(temporary, about, dtype=torch.bfloat16)

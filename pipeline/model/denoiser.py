@@ -240,7 +240,7 @@ class Denoiser(nn.Module):
         """Starts embeddings and output layer at the codewords [K, D], as `codebook_share` says."""
         own, width = self.codes.weight[:-1], self.codes.embedding_dim
         words = codewords.float() - codewords.float().mean(0)
-        words = words / words.square().mean().sqrt()
+        words = words / words.square().mean().sqrt().clamp_min(1e-8)  # all may be one
         turn = torch.randn(words.shape[1], width, generator=generator) / words.shape[1] ** 0.5
         told = words @ turn * own.std()
         own.copy_(share**0.5 * told + (1 - share) ** 0.5 * own)

@@ -47,7 +47,10 @@ class StoreWriter:
         )
 
     def table(self, name: str, values: np.ndarray) -> None:
-        """Writes `values`, which belong to all rows alike."""
+        """Writes `values`, which belong to all rows alike; raises UserError for NaN or infinite
+        numbers.
+        """
+        self._check_finite(name, "of all", values)
         self._file.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
 
     def write(self, name: str, rows: Rows, values: np.ndarray) -> None:
@@ -55,12 +58,15 @@ class StoreWriter:
         numbers.
         """
         values = np.asarray(values)
+        self._check_finite(name, rows, values)
+        _dataset(self._file, name)[rows] = values
+
+    def _check_finite(self, name: str, rows: object, values: np.ndarray) -> None:
         if values.dtype.kind == "f" and not np.isfinite(values).all():
             raise UserError(
                 f"Field {name!r} of {self._file.filename}: rows {rows} hold NaN or infinite"
                 " numbers."
             )
-        _dataset(self._file, name)[rows] = values
 
 
 @contextmanager
