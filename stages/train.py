@@ -16,9 +16,11 @@ from pipeline.model.network import (
     save_model,
 )
 from pipeline.model.training import Train, train_network
-from pipeline.runtime.cpu import keep_memory, use_fast_products
+from pipeline.runtime.cpu import choose_products, keep_memory
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, sha256_file, write_json
+from pipeline.runtime.processor import processor
+from pipeline.runtime.products import products
 from pipeline.runtime.scratch import fingerprint, home, scratch
 from pipeline.runtime.seeds import torch_generator
 from pipeline.storage.manifest import Manifest
@@ -48,7 +50,7 @@ def train(dataset: DatasetArgument) -> None:
     Example: cdcd train toy_dance
     """
     keep_memory()
-    use_fast_products()
+    choose_products()
     settings, setting, paths = read_dataset(dataset), read_contrast(dataset), Paths(dataset)
     stores = open_stores(paths)
     if settings.train.released is not None:
@@ -178,7 +180,11 @@ def write_model(
         write_history(temporary / "history.csv", history)
         write_json(
             temporary / "about.json",
-            {"parameters": sum(p.numel() for p in network.parameters()), **provenance},
+            {
+                "parameters": sum(p.numel() for p in network.parameters()),
+                "computed_by": {"processor": str(processor()), "products": products.name},
+                **provenance,
+            },
         )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.runtime.params import Amount, Count, read_yaml, validate
+from pipeline.runtime.processor import Choice
 from pipeline.runtime.scratch import home
 
 
@@ -21,6 +22,10 @@ class RunSettings(BaseModel):
 
     device: str | None = None
     """The torch device; null: an accelerator when there is one. `CDCD_DEVICE` overrides it."""
+    products: Choice | None = None
+    """On a CPU: matrix products by `torch` or `onednn`; null: as the shipped table says of this
+    processor. Like the device it changes rounding; a resumed training keeps its own.
+    """
     workers: int = Field(default=0, strict=True, ge=0, le=256)
     """Processes that read training batches ahead."""
     log_every: Count = 10

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.runtime.code import code_digest
+from pipeline.runtime.cpu import use_products
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.products import products
 from pipeline.runtime.progress import progress
 from pipeline.runtime.run import RunSettings, run_settings
 from pipeline.training.ahead import read_ahead
@@ -200,6 +202,7 @@ class _Run:
             "code": code_digest("training", *self.plan.packages),
             "batch_size": self.plan.batch_size,
             "processes": self.fabric.world_size,
+            "products": products.name,
             "step": self.step,
         }
 
@@ -249,6 +252,9 @@ def _begin(run: _Run, checkpoints: Checkpoints | None) -> list[dict]:
             f" the batch stays {run.plan.batch_size}.",
             file=sys.stderr,
         )
+    if found.facts["products"] != products.name:
+        kept = use_products(found.facts["products"])
+        run.fabric.print(f"Going on with the products it began with: {kept}.", file=sys.stderr)
     return run.restore(found)
 
 
