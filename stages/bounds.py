@@ -123,6 +123,11 @@ def _sampling(settings: "AnyDataset") -> Iterator[str]:
             f"sample.sampling.guidance is {sample.sampling.guidance:g}, which needs a model trained"
             " with train.loss.null_probability above 0; 1 is no guidance."
         )
+    if sample.sampling.guidance_schedule != "constant" and sample.sampling.guidance == 1:
+        yield (
+            f"sample.sampling.guidance_schedule is {sample.sampling.guidance_schedule}, but"
+            " sample.sampling.guidance is 1, no guidance; raise it, or keep the schedule constant."
+        )
     if len(set(sample.seeds)) < len(sample.seeds):
         yield f"sample.seeds is {list(sample.seeds)}, where a seed stands twice."
     if sample.captions == "all" and settings.task != "caption":
