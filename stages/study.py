@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.reporting.study import write_study
 from pipeline.runtime.cpu import keep_memory
 from pipeline.study.cost import hours, seconds_left
 from pipeline.study.grid import SPLITS, Planned, Split, plan, read_grid
@@ -40,10 +41,11 @@ def study(
     """Train, sample and measure the grid of a data set, row by row.
 
     In: params/study/DATASET.yaml, and the stores, codec and judge of data/DATASET, which stays as
-    it is. Out: reports/study/DATASET, a file a row. Rows that are there are skipped, a killed
-    training goes on, and models are kept in CDCD_HOME/study for further samplings.
+    it is. Out: reports/study/DATASET, a file a row, and reports/study/README.md. Rows that are
+    there are skipped, a killed training goes on, and models are kept in CDCD_HOME/study for further
+    samplings. All choices are made on the validation split; `--split test` confirms them.
 
-    Example: cdcd study digits --only vanilla,sample_inter* --seeds 0
+    Example: cdcd study digits --only vanilla,inter* --seeds 0
     """
     keep_memory()
     read_dataset(dataset)
@@ -62,6 +64,14 @@ def study(
     )
     if not listed:
         _make(left, folder, world)
+        print(f"Read {write_tables()}.")
+
+
+def write_tables() -> Path:
+    """Rebuilds tables and curves of all data sets from their rows, and returns the page."""
+    grids = {file.stem: read_grid(file) for file in sorted(STUDY.glob("*.yaml"))}
+    write_study(REPORTS / "study", grids)
+    return REPORTS / "study" / "README.md"
 
 
 def _make(rows: list[Planned], folder: Path, world: str) -> None:

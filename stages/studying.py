@@ -86,8 +86,7 @@ def trained_house(planned: Planned, world: str, grid: Grid) -> Path:
     """The folder in which the row's model is, trained now if it was not; a killed training is taken
     up again.
     """
-    trained = replace(planned, difference=planned.trained)
-    house = _house(trained, world)
+    house = _house(planned, world)
     own = house / "data" / planned.dataset
     if (own / "seconds.json").exists():
         return house
@@ -101,8 +100,8 @@ def trained_house(planned: Planned, world: str, grid: Grid) -> Path:
             start=start.start,
         )
         model = trained_house(first, world, grid) / "data" / planned.dataset / "model" / MODEL_FILE
-        trained = replace(trained, difference={**trained.difference, "train.init": str(model)})
-    _furnish(house, trained, own, planned.dataset)
+        planned = replace(planned, difference={**planned.difference, "train.init": str(model)})
+    _furnish(house, planned, own, planned.dataset)
     _link(own / "raw", Paths(planned.dataset).raw)
     started = time.monotonic()
     with chdir(house):
@@ -111,9 +110,10 @@ def trained_house(planned: Planned, world: str, grid: Grid) -> Path:
     return house
 
 
-def _house(trained: Planned, world: str) -> Path:
-    mark = fingerprint(trained.contrast, trained.difference, trained.start, world)[:12]
-    return study_home(trained.dataset) / f"{trained.run}-s{trained.seed}-{mark}"
+def _house(planned: Planned, world: str) -> Path:
+    """Named by what decides the training: all samplings of a model find it there."""
+    mark = fingerprint(planned.contrast, planned.trained, planned.start, world)[:12]
+    return study_home(planned.dataset) / f"{planned.run}-s{planned.seed}-{mark}"
 
 
 def measured(planned: Planned, house: Path, world: str, grid: Grid, commit: str) -> Row:
@@ -133,7 +133,7 @@ def measured(planned: Planned, house: Path, world: str, grid: Grid, commit: str)
     ids, items = items_of(evaluation, grid.items)
     about = read_json(house / "data" / dataset / "model" / "about.json")
     seconds = read_json(house / "data" / dataset / "seconds.json")
-    groups = {clip.id: clip.song or clip.label or clip.id for clip in clips}
+    songs = {clip.id: clip.song for clip in clips}
     return Row(
         dataset=dataset,
         run=planned.run,
@@ -154,7 +154,7 @@ def measured(planned: Planned, house: Path, world: str, grid: Grid, commit: str)
         sampling_seeds=list(read_yaml(room / "params" / f"{dataset}.yaml")["sample"]["seeds"]),
         results=lines_of(evaluation, planned.split),
         ids=digest_of(ids),
-        groups=[groups[one] for one in ids],
+        songs=[songs[one] or one for one in ids] if any(songs.values()) else [],
         items=items,
     )
 

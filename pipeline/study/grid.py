@@ -15,7 +15,6 @@ from pipeline.runtime.params import Positive, Section, Seed, read_yaml, validate
 
 Split = Literal["val", "test"]
 SPLITS: tuple[Split, ...] = ("val", "test")
-NAME = r"^[a-z0-9][a-z0-9_.+-]*$"
 
 
 class Training(Section):
@@ -35,31 +34,47 @@ class Training(Section):
 
 
 class Claim(Section):
-    """Something the study is to settle: `better` is better than `than` in `metric`, under the
-    sampling `under`, beyond the luck of training.
+    """Something the study is to settle: `better` is better than `than` in `metric`, beyond the luck
+    of training. Both name a setting, RUN/SAMPLING.
 
     `matters` is the least difference that counts. `at_equal` names another metric: the figures are
-    then compared with the curve of `than` over its samplings, at an equal value of that one.
+    then compared with the curve of `than` (a run alone) over the grid's samplings for curves, at an
+    equal value of that one.
     """
 
     says: str
     better: str
     than: str
     metric: str
-    under: str
     matters: Positive
     at_equal: str | None = None
 
 
 class Sweep(Section):
-    """A figure or table in the paper's shape: `title`, and for each line of it the runs (or, with
-    `over: samplings`, the samplings of one run) along `values`.
+    """A table or figure in the paper's shape: `lines` of settings (RUN/SAMPLING), under `values` of
+    what stands `along` where it is a number.
     """
 
     title: str
     along: str
-    values: tuple[Positive, ...] = Field(min_length=1)
+    values: tuple[Positive, ...] = ()
     lines: dict[str, tuple[str, ...]]
+
+    @model_validator(mode="after")
+    def _as_many_values(self) -> "Sweep":
+        if self.values and any(len(line) != len(self.values) for line in self.lines.values()):
+            raise ValueError("lines must have as many settings as there are values")
+        return self
+
+
+class Curve(Section):
+    """The axes of quality and adherence, as metric/protocol, and the samplings that make a curve of
+    a run.
+    """
+
+    quality: str
+    adherence: str
+    samplings: tuple[str, ...] = Field(min_length=1)
 
 
 class Grid(Section):
@@ -67,16 +82,18 @@ class Grid(Section):
 
     `seeds`: training seeds of every run. `metrics`: what the tables show, as metric/protocol, the
     main one first; `items`: the metrics whose figures are kept item by item, for pairing.
-    `curve`: quality and adherence, the axes of the curves. `seconds`: a guess at what a training
-    and a sampling take, used until a row tells. `samplings`: keys of sample.sampling by name.
+    `seconds`: a guess at what a training and a sampling take, used until a row tells. `samplings`:
+    keys of sample.sampling by name.
+    `baseline`: the run that all others are compared with.
     """
 
     seeds: tuple[Seed, ...] = Field(min_length=1)
     metrics: tuple[str, ...] = Field(min_length=1)
     items: tuple[str, ...]
-    curve: tuple[str, str]
+    curve: Curve
     seconds: dict[Literal["train", "sample"], Positive]
     samplings: dict[str, dict[str, object]]
+    baseline: str = "vanilla"
     runs: dict[str, Training]
     sweeps: tuple[Sweep, ...] = ()
     claims: tuple[Claim, ...] = ()
@@ -88,7 +105,18 @@ class Grid(Section):
                 raise ValueError(f"runs.{name}.samplings names {unknown[0]!r}, which is not there")
             if run.start is not None and run.start not in self.runs:
                 raise ValueError(f"runs.{name}.start names {run.start!r}, which is no run")
+        for setting in self._named():
+            if setting.partition("/")[0] not in self.runs:
+                raise ValueError(f"runs has no {setting.partition('/')[0]!r}, which is named below")
         return self
+
+    def _named(self) -> Iterator[str]:
+        yield self.baseline
+        for claim in self.claims:
+            yield from (claim.better, claim.than)
+        for sweep in self.sweeps:
+            for line in sweep.lines.values():
+                yield from line
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ class Row:
 
     `difference` is from params/<dataset>.yaml; `world` a digest of that file and of the content of
     the stores, so that rows of other data or other basic settings are told apart. `items`: figures
-    item by item (means over the sampling seeds), `groups` the class, caption or song of each, and
-    `ids` a digest of which items they are. `seconds` by stage.
+    item by item (means over the sampling seeds), `songs` the song of each where there are songs,
+    and `ids` a digest of which items they are. `seconds` by stage.
     """
 
     dataset: str
@@ -42,7 +42,7 @@ class Row:
     sampling_seeds: list[int]
     results: list[Result]
     ids: str
-    groups: list[str]
+    songs: list[str]
     items: dict[str, list[float | None]]
 
     @property

@@ -16,7 +16,11 @@ GRID = {
     "seeds": [0, 1],
     "metrics": ["top1_accuracy/judge", "fid/judge, train"],
     "items": ["top1_accuracy/judge"],
-    "curve": ["fid/judge, train", "top1_accuracy/judge"],
+    "curve": {
+        "quality": "fid/judge, train",
+        "adherence": "top1_accuracy/judge",
+        "samplings": ["g1", "g2"],
+    },
     "seconds": {"train": 60, "sample": 60},
     "samplings": {"g1": {"guidance": 1.0}, "g2": {"guidance": 2.0}},
     "runs": {
@@ -68,7 +72,8 @@ def test_rows_appear_are_skipped_and_leave_the_data_set_alone(studied):
     assert plain.sampling_seeds == [0, 1]
     assert plain.ids == guided.ids
     assert plain.items["top1_accuracy/judge"] != []
-    assert len(plain.groups) == len(plain.items["top1_accuracy/judge"]) == 20
+    assert len(plain.items["top1_accuracy/judge"]) == 20
+    assert plain.songs == []  # pictures are of none
     assert plain.difference == {"train.seed": 0, "sample.sampling.guidance": 1.0}
     assert plain.result("fid/judge, val") is not None
     assert plain.result("fid/judge, test") is None
