@@ -139,8 +139,10 @@ def verdict(claim: Claim, found: Difference, up_is_better: bool) -> str:
     return "could not be told"
 
 
-def settle(claim: Claim, settings: Settings, up_is_better: bool) -> tuple[Difference, str]:
-    """(the difference that decides a claim, its verdict)."""
+def settle(
+    claim: Claim, settings: Settings, samplings: tuple[str, ...], up_is_better: bool
+) -> tuple[Difference, str]:
+    """(the difference that decides a claim, its verdict); `samplings` make a curve."""
     rows = settings.get(claim.better, [])
     if claim.at_equal is not None:
         names = [f"{claim.than}/{sampling}" for sampling in samplings]
