@@ -30,7 +30,7 @@ STAGES = (
 )
 TOOLS = (
     *("generate", "edit", "export", "load", "score", "fit", "compare", "listen", "mos"),
-    *("preset", "weights", "verify", "clean"),
+    *("study", "preset", "weights", "verify", "clean"),
 )
 
 

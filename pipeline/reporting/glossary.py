@@ -229,6 +229,7 @@ PROTOCOLS = {
         "to test: compared with the real test pictures, those of the samples' own captions or"
         " classes"
     ),
+    "val": "to validation: compared with the real validation pictures",
     "train": "to train: compared with all real training pictures",
 }
 
@@ -241,6 +242,7 @@ MEASURED_BY = {
     "vit_b32": "CLIP ViT-B/32",
     "resnet101": "ResNet-101",
     "test": "to test",
+    "val": "to validation",
     "train": "to train",
 }
 

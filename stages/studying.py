@@ -1,0 +1,252 @@
+"""How a row of a study is made: by the stages `train`, `sample` and `evaluate`, in folders of their
+own under CDCD_HOME that borrow the built stores of data/DATASET.
+
+Nothing below data/ is written. For the validation split the sampling and the evaluation see a
+manifest in which the validation items stand in the place of the test items, which are not in it at
+all: a choice made here cannot have looked at them.
+"""
+
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import chdir, contextmanager
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from ruamel.yaml import YAML
+
+from pipeline.metrics.results import ClipResult, Evaluation, read_results
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import atomic, read_json, write_json
+from pipeline.runtime.params import read_yaml
+from pipeline.runtime.scratch import fingerprint, home
+from pipeline.storage.manifest import Clip, read_manifest, write_manifest
+from pipeline.storage.store import Store
+from pipeline.study.grid import Grid, Planned
+from pipeline.study.rows import Row, digest_of, items_of, lines_of
+from stages.config import read_settings
+from stages.evaluate import evaluate
+from stages.paths import MODEL_FILE, PARAMS, Paths
+from stages.sample import sample
+from stages.train import train
+
+BORROWED = ("conditions.h5", "extractor", "codec", "tokens.h5", "negatives.h5", "judge")
+FOR_TABLES_ALONE: dict[str, object] = {"sample.media": 0, "evaluate.examples": 1}
+
+
+def study_home(dataset: str) -> Path:
+    """Where the models of a data set's study are kept until it is over."""
+    return home() / "study" / dataset
+
+
+def world_of(dataset: str) -> str:
+    """A digest of what all rows of a study share: the basic settings and the content of the stores,
+    token by token, so that a store written anew with the same content stays the same world.
+    """
+    paths = Paths(dataset)
+    tokens, conditions = Store(paths.tokens, "tokens"), Store(paths.conditions, "conditions")
+    basics = read_yaml(paths.settings)
+    kept = {key: basics[key] for key in ("media", "train", "sample", "evaluate")}
+    content = fingerprint(tokens["tokens"][:].tolist(), list(tokens.ids), list(conditions.ids))
+    return fingerprint(kept, content)[:16]
+
+
+def settings_of(planned: Planned, base: dict) -> dict:
+    """The content of params/DATASET.yaml for a row: `base` with the row's difference."""
+    content = deepcopy(base)
+    for key, value in (planned.difference | FOR_TABLES_ALONE).items():
+        *path, last = key.split(".")
+        section = content
+        for name in path:
+            section = section.setdefault(name, {})
+        section[last] = value
+    return content
+
+
+def check_rows(rows: list[Planned], dataset: str) -> None:
+    """Raises UserError, that names the row, where its settings are none."""
+    base = read_yaml(Paths(dataset).settings)
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / f"{dataset}.yaml"
+        for row in rows:
+            _write_yaml(file, settings_of(row, base))
+            try:
+                read_settings(dataset, file, row.contrast)
+            except UserError as mistake:
+                told = str(mistake).removeprefix(f"{file}: ")
+                raise UserError(f"params/study/{dataset}.yaml, {row.run}: {told}") from None
+
+
+def trained_house(planned: Planned, world: str, grid: Grid) -> Path:
+    """The folder in which the row's model is, trained now if it was not; a killed training is taken
+    up again.
+    """
+    house = _house(planned, world)
+    own = house / "data" / planned.dataset
+    if (own / "seconds.json").exists():
+        return house
+    if planned.start is not None:
+        start = grid.runs[planned.start]
+        first = replace(
+            planned,
+            run=planned.start,
+            contrast=start.contrast,
+            difference={**start.set, "train.seed": planned.seed},
+            start=start.start,
+        )
+        model = trained_house(first, world, grid) / "data" / planned.dataset / "model" / MODEL_FILE
+        planned = replace(planned, difference={**planned.difference, "train.init": str(model)})
+    _furnish(house, planned, own, planned.dataset)
+    _link(own / "raw", Paths(planned.dataset).raw)
+    started = time.monotonic()
+    with chdir(house):
+        train(planned.dataset)
+    write_json(own / "seconds.json", {"train": round(time.monotonic() - started, 1)})
+    return house
+
+
+def _house(planned: Planned, world: str) -> Path:
+    """Named by what decides the training: all samplings of a model find it there."""
+    mark = fingerprint(planned.contrast, planned.trained, planned.start, world)[:12]
+    return study_home(planned.dataset) / f"{planned.run}-s{planned.seed}-{mark}"
+
+
+def measured(planned: Planned, house: Path, world: str, grid: Grid, commit: str) -> Row:
+    """The row: the model in `house` sampled and evaluated; killed, what was drawn is kept."""
+    dataset, room = planned.dataset, house / f"{planned.sampling}-{planned.split}"
+    own = room / "data" / dataset
+    _furnish(room, planned, own, dataset)
+    _link(own / "model", house / "data" / dataset / "model")
+    clips = _raw_of_split(planned, own / "raw")
+    started = time.monotonic()
+    with chdir(room):
+        sample(dataset)
+        drawn = time.monotonic()
+        evaluate(dataset)
+        evaluation = _read_evaluation(Paths(dataset).metrics)
+    ended = time.monotonic()
+    ids, items = items_of(evaluation, grid.items)
+    about = read_json(house / "data" / dataset / "model" / "about.json")
+    seconds = read_json(house / "data" / dataset / "seconds.json")
+    songs = {clip.id: clip.song for clip in clips}
+    return Row(
+        dataset=dataset,
+        run=planned.run,
+        seed=planned.seed,
+        sampling=planned.sampling,
+        split=planned.split,
+        contrast=planned.contrast,
+        difference=planned.difference,
+        world=world,
+        commit=commit,
+        machine=machine(),
+        seconds={
+            **seconds,
+            "sample": round(drawn - started, 1),
+            "evaluate": round(ended - drawn, 1),
+        },
+        parameters=about["parameters"],
+        sampling_seeds=list(read_yaml(room / "params" / f"{dataset}.yaml")["sample"]["seeds"]),
+        results=lines_of(evaluation, planned.split),
+        ids=digest_of(ids),
+        songs=[songs[one] or one for one in ids] if any(songs.values()) else [],
+        items=items,
+    )
+
+
+def _read_evaluation(folder: Path) -> Evaluation:
+    """What the stage `evaluate` wrote."""
+    import csv
+
+    with open(folder / "clips.csv", newline="") as handle:
+        clips = [
+            ClipResult(**{**line, "value": float(line["value"])}) for line in csv.DictReader(handle)
+        ]
+    return Evaluation(read_results(folder / "table.csv"), clips, read_json(folder / "remarks.json"))
+
+
+def _furnish(room: Path, planned: Planned, own: Path, dataset: str) -> None:
+    """Makes a folder in which stages run: its settings, and links to the built stores."""
+    paths = Paths(dataset)
+    (room / "params").mkdir(parents=True, exist_ok=True)
+    _write_yaml(room / PARAMS, {"datasets": [dataset], "contrast": planned.contrast})
+    content = settings_of(planned, read_yaml(paths.settings))
+    _write_yaml(room / "params" / f"{dataset}.yaml", content)
+    own.mkdir(parents=True, exist_ok=True)
+    for name in BORROWED:
+        if (paths.root / name).exists():
+            _link(own / name, paths.root / name)
+
+
+def _raw_of_split(planned: Planned, raw: Path) -> list[Clip]:
+    """Makes the folder `raw` in which the row's split stands in the place of the test split, and
+    returns the clips that are measured.
+    """
+    source = Paths(planned.dataset).raw
+    raw.mkdir(exist_ok=True)
+    for file in source.iterdir():
+        if file.name != "manifest.csv":
+            _link(raw / file.name, file)
+    measured_as = {"train": "train", planned.split: "test"}
+    clips = [
+        replace(clip, split=measured_as[clip.split])
+        for clip in read_manifest(source / "manifest.csv").clips
+        if clip.split in measured_as
+    ]
+    write_manifest(raw / "manifest.csv", clips)
+    return [clip for clip in clips if clip.split == "test"]
+
+
+def _link(link: Path, target: Path) -> None:
+    link.unlink(missing_ok=True)
+    link.symlink_to(target.absolute())
+
+
+def _write_yaml(file: Path, content: dict) -> None:
+    with atomic(file) as temporary, open(temporary, "w") as handle:
+        YAML().dump(content, handle)
+
+
+def commit_here() -> str:
+    """The commit of the code, with a + where tracked files differ from it; empty outside git."""
+    root = Path(__file__).parents[1]
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", *words], cwd=root, capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip()
+
+    commit = git("rev-parse", "--short=10", "HEAD")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "pipeline", "stages")
+    return f"{commit}+" if changed else commit
+
+
+def machine() -> str:
+    """What computes here, in words that name the kind and not the place."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{_processor()}, {torch.get_num_threads()} of {os.cpu_count()} cores"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+@contextmanager
+def tidy_room(house: Path, planned: Planned) -> Iterator[None]:
+    """Removes the samples of a row once it is written; what a failed one has drawn stays."""
+    import shutil
+
+    yield
+    shutil.rmtree(house / f"{planned.sampling}-{planned.split}", ignore_errors=True)
