@@ -15,7 +15,6 @@ from pipeline.features.i3d_source import (
     RGB_WEIGHTS,
     VisualConfig,
     VisualReader,
-    in_threads,
     open_visual,
 )
 from pipeline.features.pose import Pose
@@ -25,7 +24,7 @@ from pipeline.runtime.arrays import read_array
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, sha256_file
 from pipeline.runtime.params import Section
-from pipeline.runtime.progress import in_batches
+from pipeline.runtime.progress import in_batches, in_threads
 from pipeline.runtime.run import run_settings
 from pipeline.runtime.scratch import shards
 from pipeline.storage.manifest import Clip, Manifest
