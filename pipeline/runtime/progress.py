@@ -1,7 +1,9 @@
-"""Progress bars on a terminal, lines in a log; work in batches."""
+"""Progress bars on a terminal, lines in a log; work in batches and in threads."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from concurrent.futures import ThreadPoolExecutor
+from os import cpu_count
 from typing import TypeVar
 
 from rich.console import Console
@@ -15,6 +17,7 @@ from rich.progress import (
 )
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
@@ -48,3 +51,9 @@ def _logged(items: Iterable[T], title: str, total: int | None) -> Iterator[T]:
 def in_batches(items: list[T], size: int) -> list[list[T]]:
     """The items in consecutive lists of `size` (the last may be shorter)."""
     return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """The results of `work` for the items, in order, done by as many threads as there are cores."""
+    with ThreadPoolExecutor(cpu_count()) as pool:
+        yield from pool.map(work, items)
