@@ -1,8 +1,13 @@
-"""Progress bars on a terminal, lines in a log; work in batches and in threads."""
+"""Progress bars on a terminal, lines in a log, or whoever listens instead; work in batches and in
+threads.
+"""
 
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from os import cpu_count
 from typing import TypeVar
 
@@ -18,14 +23,42 @@ from rich.progress import (
 
 T = TypeVar("T")
 R = TypeVar("R")
+Listener = Callable[[str, int, int | None], None]  # hears what is done, how much of it, of how much
+
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def heard_by(listener: Listener) -> Iterator[None]:
+    """While the block runs, progress of this thread goes to `listener` in place of the terminal."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+def tell(title: str, done: int = 0, total: int | None = None) -> None:
+    """Tells a listener, if there is one, how far `title` is."""
+    if listener := _listener.get():
+        listener(title, done, total)
+
+
+def steps(title: str, total: int) -> Callable[[], None]:
+    """What is to be called after each of `total` small steps, of which only a listener hears."""
+    done = itertools.count(1)
+    return lambda: tell(title, next(done), total)
 
 
 def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
-    """The items, with a progress bar on a terminal, or a line at every tenth elsewhere (logs,
-    DVC).
+    """The items, with a progress bar on a terminal, a line at every tenth elsewhere (logs, DVC), or
+    in silence where somebody listens to the steps within (`heard_by`).
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
+    if _listener.get():
+        yield from items
+        return
     if not sys.stderr.isatty():
         yield from _logged(items, title, total)
         return
