@@ -157,6 +157,8 @@ def batches_of_splits(
 ) -> dict[str, TrainingBatches]:
     """This process's batches of every split that has rows; the held-out ones bring no negatives."""
     kinds = tuple(term.kind for term in parse_setting(setting))
+    if config.contrast.form == "cca":
+        kinds = ()  # its negatives are the conditions of the batch
     return {
         split: TrainingBatches(
             *stores,
