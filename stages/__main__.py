@@ -29,7 +29,7 @@ STAGES = (
     "report",
 )
 TOOLS = (
-    *("generate", "edit", "export", "load", "score", "fit", "compare", "listen", "mos"),
+    *("generate", "edit", "demo", "export", "load", "score", "fit", "compare", "listen", "mos"),
     *("study", "preset", "weights", "verify", "clean"),
 )
 

@@ -123,6 +123,11 @@ def _sampling(settings: "AnyDataset") -> Iterator[str]:
             f"sample.sampling.guidance is {sample.sampling.guidance:g}, which needs a model trained"
             " with train.loss.null_probability above 0; 1 is no guidance."
         )
+    if sample.sampling.guidance_schedule != "constant" and sample.sampling.guidance == 1:
+        yield (
+            f"sample.sampling.guidance_schedule is {sample.sampling.guidance_schedule}, but"
+            " sample.sampling.guidance is 1, no guidance; raise it, or keep the schedule constant."
+        )
     if len(set(sample.seeds)) < len(sample.seeds):
         yield f"sample.seeds is {list(sample.seeds)}, where a seed stands twice."
     if sample.captions == "all" and settings.task != "caption":
@@ -154,7 +159,8 @@ def _sound(settings: "DanceToMusic") -> Iterator[str]:
     tokens = None if hop is None else samples // hop
     if hop is not None and codec.crop < hop:
         yield f"codec.crop is {codec.crop}, shorter than one code, {hop} samples."
-    if tokens is not None and settings.negatives.chunks > tokens:
+    chunks = settings.negatives.chunks if settings.negatives.n_intra else 0
+    if tokens is not None and chunks > tokens:
         yield (
             f"negatives.chunks is {settings.negatives.chunks}, more than the {tokens} codes of a"
             " clip."
@@ -212,6 +218,8 @@ def _pictures(settings: "CaptionToImage | ClassToImage") -> Iterator[str]:
             f"media.image_size is {side}, which must be a multiple of {factor}, the pixels a side"
             " of one code, and more than that."
         )
+    if not negatives.n_intra:
+        return
     root, whole = isqrt(negatives.chunks), side // factor
     if negatives.intra == "sequence":
         if negatives.chunks > whole**2:

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
+from pipeline.diffusion.adherence import PARTS, condition_gains, profile, spread_steps
 from pipeline.diffusion.contrast import Contrast
 from pipeline.diffusion.objective import Loss, Objective
 from pipeline.diffusion.process import MaskAndReplace
@@ -159,6 +160,14 @@ def train_network(
         assert validation is not None
         return validate(averaged, process, config, validation, fabric.device)
 
+    def adherence(averaged: nn.Module) -> dict[str, float]:
+        assert isinstance(averaged, Network)
+        assert validation is not None
+        found = measure_adherence(averaged, process, config.seed, validation, fabric.device)
+        everyones = fabric.all_reduce(found, reduce_op="sum")
+        assert isinstance(everyones, Tensor)
+        return profile(everyones)
+
     plan = Plan(
         f"training ({setting})",
         config.steps,
@@ -169,7 +178,12 @@ def train_network(
         config.average,
         config.bf16,
     )
-    hooks = Hooks(averaged=network, validate=held_out_loss if validation is not None else None)
+    knows_null = network.empty is not None and config.loss.null_probability > 0
+    hooks = Hooks(
+        averaged=network,
+        validate=held_out_loss if validation is not None else None,
+        measure=adherence if validation is not None and knows_null else None,
+    )
     return fit(task, training.at, plan, folder, hooks, fabric)
 
 
@@ -195,3 +209,28 @@ def validate(
         total += float(objective(network, batch.x_0, batch.inputs, generator).main)
     network.train(was_training)
     return total / n_batches
+
+
+@torch.no_grad()
+def measure_adherence(
+    network: Network,
+    process: MaskAndReplace,
+    seed: int,
+    batches: TrainingBatches,
+    device: torch.device,
+) -> Tensor:
+    """Nats and masks [PARTS, 2] of this process's part of the held-out rows that `validate` looks
+    at, a step for each of them; the same rows and noise at every call.
+    """
+    was_training = network.training
+    network.eval()
+    sums = torch.zeros(PARTS, 2, dtype=torch.float64, device=device)
+    for number in range(run_settings().validation_batches):
+        batch = batches.at(number).to(device)
+        generator = shared_generator(batches.rank, batches.world, seed, "adherence", number)
+        t = spread_steps(process.n_steps, len(batch.x_0), generator)
+        condition = network.encode(batch.inputs)
+        gains = condition_gains(network, process, batch.x_0, condition, t, generator)
+        sums += gains.by_part(process.n_steps).sum(0)
+    network.train(was_training)
+    return sums

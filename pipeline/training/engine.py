@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.runtime.code import code_digest
+from pipeline.runtime.cpu import use_products
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.products import products
 from pipeline.runtime.progress import progress
 from pipeline.runtime.run import RunSettings, run_settings
 from pipeline.training.ahead import read_ahead
@@ -69,12 +71,14 @@ class Hooks:
 
     `start` prepares an untrained task, before the first step. `averaged` is the module whose
     moving average is kept, validated and, at the end, put in its place. `validate` gives the loss
-    on held-out data of that average, or of the task. `describe` makes columns of added-up counts.
+    on held-out data of that average, or of the task, and `measure` further columns beside it, the
+    same in every process. `describe` makes columns of added-up counts.
     """
 
     start: Callable[[], None] | None = None
     averaged: nn.Module | None = None
     validate: Callable[[nn.Module], float] | None = None
+    measure: Callable[[nn.Module], dict[str, float]] | None = None
     describe: Callable[[dict[str, Tensor]], dict[str, float]] | None = None
 
 
@@ -191,6 +195,8 @@ class _Run:
                 self.hooks.validate(module)
             )
             row["validation"] = float(self.mean(found))
+            if self.hooks.measure is not None:
+                row |= self.hooks.measure(module)
         return row
 
     def facts(self) -> dict:
@@ -200,6 +206,7 @@ class _Run:
             "code": code_digest("training", *self.plan.packages),
             "batch_size": self.plan.batch_size,
             "processes": self.fabric.world_size,
+            "products": products.name,
             "step": self.step,
         }
 
@@ -249,6 +256,9 @@ def _begin(run: _Run, checkpoints: Checkpoints | None) -> list[dict]:
             f" the batch stays {run.plan.batch_size}.",
             file=sys.stderr,
         )
+    if found.facts["products"] != products.name:
+        kept = use_products(found.facts["products"])
+        run.fabric.print(f"Going on with the products it began with: {kept}.", file=sys.stderr)
     return run.restore(found)
 
 

@@ -199,6 +199,7 @@ BETWEEN = [
     ("digits", "negatives.chunks", 9, "negatives.chunks is 9, which must be a square"),
     ("digits", "negatives.intra", "waveform", "negatives.intra is waveform"),
     ("digits", "sample.sampling.steps", 41, "sample.sampling.steps is 41"),
+    ("digits", "sample.sampling.guidance_schedule", "rising", "guidance_schedule is rising, but"),
     ("digits", "sample.captions", "all", "sample.captions is all"),
     ("digits", "sample.seeds", [0, 0], "sample.seeds is .* twice"),
     ("digits", "judge.reads", "captions", "judge.reads is captions"),
