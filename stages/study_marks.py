@@ -8,6 +8,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 from ruamel.yaml import YAML
 
 from pipeline.diffusion.contrast import parse_setting
@@ -32,8 +34,12 @@ class Marks:
 
 
 def settings_of(planned: Planned, base: dict) -> dict:
-    """The content of params/DATASET.yaml for a row: `base` with the row's difference."""
+    """The content of params/DATASET.yaml for a row: `base` with the row's difference; the weights
+    of another run stand under its name until they are there.
+    """
     content = deepcopy(base)
+    if planned.start is not None:
+        content["train"]["init"] = f"run {planned.start}"
     for key, value in (planned.difference | FOR_TABLES_ALONE).items():
         *path, last = key.split(".")
         section = content
@@ -62,19 +68,29 @@ def marks_of(rows: list[Planned], dataset: str) -> dict[str, Marks]:
 
 
 def _marks(row: Planned, settings: AnyDataset) -> Marks:
-    """By what differs from the defaults in code, so that a new key at its default, or an old one
-    written out, makes no row anew; of the contrast only what its setting reads.
-    """
-    train = settings.train.model_dump(mode="json", exclude_defaults=True)
+    """By what the row reads: of the contrast only the part of its own setting."""
+    train = chosen(settings.train)
     contrast, kinds = train.pop("contrast"), {term.kind for term in parse_setting(row.contrast)}
     for kind in {"intra", "inter"} - kinds:
         contrast.pop(f"{kind}_weight", None)
     training = fingerprint(row.contrast, contrast if kinds else None, train, row.start)
-    sample = settings.sample.model_dump(mode="json", exclude_defaults=True, exclude={"media"})
-    evaluate = settings.evaluate.model_dump(
-        mode="json", exclude_defaults=True, exclude={"examples"}
-    )
-    return Marks(fingerprint(training, sample, evaluate)[:16], training[:12])
+    measured = chosen(settings.sample, "media"), chosen(settings.evaluate, "examples")
+    return Marks(fingerprint(training, *measured)[:16], training[:12])
+
+
+def chosen(section: BaseModel, *but: str) -> dict:
+    """What of a section is not its default in code, as JSON values, without the keys `but`: neither
+    a new key at its default nor an old default written out makes a difference.
+    """
+    values = {
+        name: getattr(section, name)
+        for name, field in type(section).model_fields.items()
+        if name not in but and getattr(section, name) != field.default
+    }
+    return {
+        name: chosen(value) if isinstance(value, BaseModel) else to_jsonable_python(value)
+        for name, value in values.items()
+    }
 
 
 def world_of(dataset: str) -> str:
@@ -86,11 +102,9 @@ def world_of(dataset: str) -> str:
     tokens, conditions = Store(paths.tokens, "tokens"), Store(paths.conditions, "conditions")
     settings = read_settings(dataset, paths.settings)
     basics = [
-        settings.media.model_dump(mode="json"),
-        settings.train.model_dump(
-            mode="json", exclude_defaults=True, exclude={"contrast", "seed", "init"}
-        ),
-        settings.evaluate.model_dump(mode="json", exclude_defaults=True, exclude={"examples"}),
+        chosen(settings.media),
+        chosen(settings.train, "contrast", "seed", "init"),
+        chosen(settings.evaluate, "examples"),
     ]
     content = hashlib.sha256(tokens["tokens"][:].tobytes()).hexdigest()
     return fingerprint(basics, content, list(tokens.ids), list(conditions.ids))[:16]

@@ -17,19 +17,27 @@ from pathlib import Path
 
 import torch
 
-from pipeline.metrics.results import ClipResult, Evaluation, read_results
-from pipeline.runtime.files import read_json, write_json
+from pipeline.metrics.results import (
+    ClipResult,
+    Evaluation,
+    Result,
+    read_results,
+    write_table,
+)
+from pipeline.runtime.files import atomic, read_json, write_json
 from pipeline.runtime.params import read_yaml
 from pipeline.runtime.scratch import home
 from pipeline.storage.manifest import Clip, read_manifest, write_manifest
 from pipeline.study.grid import Grid, Planned
 from pipeline.study.rows import Row, digest_of, items_of, lines_of
-from stages.evaluate import evaluate
+from stages.config import read_dataset
+from stages.evaluate import adherence_of, evaluate
 from stages.paths import MODEL_FILE, PARAMS, Paths
 from stages.sample import sample
 from stages.study_marks import Marks, marks_of, settings_of, write_yaml
 from stages.train import train
 
+ADHERENCE = "adherence.csv"  # of a model to the validation split, without any sample
 BORROWED = ("conditions.h5", "extractor", "codec", "tokens.h5", "negatives.h5", "judge")
 
 
@@ -55,7 +63,11 @@ def trained_house(planned: Planned, marks: Marks, world: str, grid: Grid) -> Pat
     started = time.monotonic()
     with chdir(house):
         train(dataset)
-    write_json(own / "seconds.json", {"train": round(time.monotonic() - started, 1)})
+        seconds = round(time.monotonic() - started, 1)
+        found, _ = adherence_of(read_dataset(dataset), Paths(dataset))
+    with atomic(own / ADHERENCE) as temporary:
+        write_table(temporary, Result, found)
+    write_json(own / "seconds.json", {"train": seconds})
     return house
 
 
@@ -90,6 +102,7 @@ def measured(
         evaluation = _read_evaluation(Paths(dataset).metrics)
     ended = time.monotonic()
     ids, items = items_of(evaluation, grid.items)
+    adherence = read_results(house / "data" / dataset / ADHERENCE)
     about = read_json(house / "data" / dataset / "model" / "about.json")
     seconds = read_json(house / "data" / dataset / "seconds.json")
     songs = {clip.id: clip.song for clip in clips}
@@ -112,7 +125,7 @@ def measured(
         },
         parameters=about["parameters"],
         sampling_seeds=list(read_yaml(room / "params" / f"{dataset}.yaml")["sample"]["seeds"]),
-        results=lines_of(evaluation, planned.split),
+        results=lines_of(evaluation.results + adherence, planned.split),
         ids=digest_of(ids),
         songs=[songs[one] or one for one in ids] if any(songs.values()) else [],
         items=items,

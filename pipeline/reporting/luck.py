@@ -57,12 +57,11 @@ def called(
     lines = []
     for row in trainings:
         for name, protocol in pairs if row != base else ():
-            ends = found.get((row, name, protocol)), found.get((base, name, protocol))
-            luck = luck_for(name, protocol, known)
-            if None not in ends:
-                change = ends[0] - ends[1]
-                by = luck and luck.of_difference(trainings[row], trainings[base])
-                lines.append([f"{row} − {base}", *_call(name, protocol, change, by)])
+            here, there = (found.get((one, name, protocol)) for one in (row, base))
+            if here is not None and there is not None:
+                luck = luck_for(name, protocol, known)
+                by = luck.of_difference(trainings[row], trainings[base]) if luck else None
+                lines.append([f"{row} − {base}", *_call(name, protocol, here - there, by)])
     head = ["difference", "of", "is", "luck of training gives up to", "so it is"]
     told = (
         "" if any(luck_for(*pair, known) for pair in pairs) else f"\n{_UNKNOWN.format(dataset)}\n"

@@ -5,7 +5,7 @@ tables and curves are made.
 import json
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipeline.metrics.results import Evaluation, Result
@@ -102,12 +102,7 @@ def read_row(path: Path) -> Row:
     content = read_json(path)
     try:
         results = [
-            Result(
-                **{
-                    field.name: math.nan if one[field.name] is None else one[field.name]
-                    for field in fields(Result)
-                }
-            )
+            Result(**{key: math.nan if value is None else value for key, value in one.items()})
             for one in content.pop("results")
         ]
         return Row(**content, results=results)
@@ -137,11 +132,11 @@ def is_done(folder: Path, planned: Planned, settings: str, world: str) -> bool:
     return (row.settings, row.world) == (settings, world)
 
 
-def lines_of(evaluation: Evaluation, split: str) -> list[Result]:
+def lines_of(results: list[Result], split: str) -> list[Result]:
     """The model's own lines, with the split that stood in for `test` called by its name."""
     return [
         replace(one, protocol=one.protocol.replace(", test", f", {split}"))
-        for one in evaluation.results
+        for one in results
         if one.row in KEPT
     ]
 
