@@ -53,7 +53,7 @@ def evaluate(dataset: DatasetArgument) -> None:
             evaluation = _dance(settings, paths, examples)
         else:
             evaluation = _pictures(settings, paths, examples)
-        results, clips = _adherence(settings, paths)
+        results, clips = adherence_of(settings, paths)
         evaluation = withhold(
             Evaluation(
                 [*evaluation.results, *results],
@@ -108,7 +108,7 @@ def _settings(settings: AnyDataset, paths: Paths) -> dict[str, object]:
     }
 
 
-def _adherence(settings: AnyDataset, paths: Paths) -> tuple[list[Result], list[ClipResult]]:
+def adherence_of(settings: AnyDataset, paths: Paths) -> tuple[list[Result], list[ClipResult]]:
     """The adherence of the model to the conditions of the validation split; nothing of a model that
     has not learned what no condition is.
     """

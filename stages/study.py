@@ -8,17 +8,16 @@ import typer
 from pipeline.reporting.study import write_study
 from pipeline.runtime.cpu import keep_memory
 from pipeline.study.cost import hours, seconds_left
-from pipeline.study.grid import SPLITS, Planned, Split, plan, read_grid
+from pipeline.study.grid import SPLITS, Grid, Planned, Split, plan, read_grid
 from pipeline.study.rows import is_done, read_rows, write_row
 from stages.config import DatasetArgument, read_dataset
 from stages.paths import REPORTS, STUDY
+from stages.study_marks import Marks, marks_of, world_of
 from stages.studying import (
-    check_rows,
     commit_here,
     measured,
     tidy_room,
     trained_house,
-    world_of,
 )
 
 
@@ -51,9 +50,8 @@ def study(
     read_dataset(dataset)
     grid, folder = read_grid(STUDY / f"{dataset}.yaml"), REPORTS / "study" / dataset
     rows = plan(dataset, grid, _split(split), only, _numbers(seeds))
-    check_rows(rows, dataset)
-    world, known = world_of(dataset), read_rows(folder)
-    left = [row for row in rows if not is_done(folder, row, world)]
+    marks, world, known = marks_of(rows, dataset), world_of(dataset), read_rows(folder)
+    left = [row for row in rows if not is_done(folder, row, marks[row.name].row, world)]
     if listed:
         for row in rows:
             print(f"{'to do' if row in left else 'there':6} {row.name}")
@@ -63,7 +61,7 @@ def study(
         f" ({len(trainings)} trainings), about {hours(seconds_left(left, grid, known))}."
     )
     if not listed:
-        _make(left, folder, world)
+        _make(left, marks, grid, folder, world)
         print(f"Read {write_tables()}.")
 
 
@@ -74,15 +72,17 @@ def write_tables() -> Path:
     return REPORTS / "study" / "README.md"
 
 
-def _make(rows: list[Planned], folder: Path, world: str) -> None:
+def _make(
+    rows: list[Planned], marks: dict[str, Marks], grid: Grid, folder: Path, world: str
+) -> None:
     """Makes the rows one after the other, each written as soon as it is there."""
     commit = commit_here()
     for number, row in enumerate(rows, start=1):
-        grid = read_grid(STUDY / f"{row.dataset}.yaml")
-        print(f"{number} of {len(rows)}: {row.name}")
-        house = trained_house(row, world, grid)
+        print(f"{number} of {len(rows)}: {row.name}", flush=True)
+        house = trained_house(row, marks[row.name], world, grid)
         with tidy_room(house, row):
-            print(f"{write_row(folder, measured(row, house, world, grid, commit))}")
+            made = measured(row, house, marks[row.name], world, grid, commit)
+            print(f"{write_row(folder, made)}", flush=True)
 
 
 def _split(name: str) -> Split:

@@ -9,34 +9,36 @@ all: a choice made here cannot have looked at them.
 import os
 import platform
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import chdir, contextmanager
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from ruamel.yaml import YAML
 
-from pipeline.metrics.results import ClipResult, Evaluation, read_results
-from pipeline.runtime.errors import UserError
+from pipeline.metrics.results import (
+    ClipResult,
+    Evaluation,
+    Result,
+    read_results,
+    write_table,
+)
 from pipeline.runtime.files import atomic, read_json, write_json
 from pipeline.runtime.params import read_yaml
-from pipeline.runtime.scratch import fingerprint, home
+from pipeline.runtime.scratch import home
 from pipeline.storage.manifest import Clip, read_manifest, write_manifest
-from pipeline.storage.store import Store
 from pipeline.study.grid import Grid, Planned
 from pipeline.study.rows import Row, digest_of, items_of, lines_of
-from stages.config import read_settings
-from stages.evaluate import evaluate
+from stages.config import read_dataset
+from stages.evaluate import adherence_of, evaluate
 from stages.paths import MODEL_FILE, PARAMS, Paths
 from stages.sample import sample
+from stages.study_marks import Marks, marks_of, settings_of, write_yaml
 from stages.train import train
 
+ADHERENCE = "adherence.csv"  # of a model to the validation split, without any sample
 BORROWED = ("conditions.h5", "extractor", "codec", "tokens.h5", "negatives.h5", "judge")
-FOR_TABLES_ALONE: dict[str, object] = {"sample.media": 0, "evaluate.examples": 1}
 
 
 def study_home(dataset: str) -> Path:
@@ -44,79 +46,48 @@ def study_home(dataset: str) -> Path:
     return home() / "study" / dataset
 
 
-def world_of(dataset: str) -> str:
-    """A digest of what all rows of a study share: the basic settings and the content of the stores,
-    token by token, so that a store written anew with the same content stays the same world.
-    """
-    paths = Paths(dataset)
-    tokens, conditions = Store(paths.tokens, "tokens"), Store(paths.conditions, "conditions")
-    basics = read_yaml(paths.settings)
-    kept = {key: basics[key] for key in ("media", "train", "sample", "evaluate")}
-    content = fingerprint(tokens["tokens"][:].tolist(), list(tokens.ids), list(conditions.ids))
-    return fingerprint(kept, content)[:16]
-
-
-def settings_of(planned: Planned, base: dict) -> dict:
-    """The content of params/DATASET.yaml for a row: `base` with the row's difference."""
-    content = deepcopy(base)
-    for key, value in (planned.difference | FOR_TABLES_ALONE).items():
-        *path, last = key.split(".")
-        section = content
-        for name in path:
-            section = section.setdefault(name, {})
-        section[last] = value
-    return content
-
-
-def check_rows(rows: list[Planned], dataset: str) -> None:
-    """Raises UserError, that names the row, where its settings are none."""
-    base = read_yaml(Paths(dataset).settings)
-    with tempfile.TemporaryDirectory() as temporary:
-        file = Path(temporary) / f"{dataset}.yaml"
-        for row in rows:
-            _write_yaml(file, settings_of(row, base))
-            try:
-                read_settings(dataset, file, row.contrast)
-            except UserError as mistake:
-                told = str(mistake).removeprefix(f"{file}: ")
-                raise UserError(f"params/study/{dataset}.yaml, {row.run}: {told}") from None
-
-
-def trained_house(planned: Planned, world: str, grid: Grid) -> Path:
+def trained_house(planned: Planned, marks: Marks, world: str, grid: Grid) -> Path:
     """The folder in which the row's model is, trained now if it was not; a killed training is taken
     up again.
     """
-    house = _house(planned, world)
-    own = house / "data" / planned.dataset
+    dataset, name = planned.dataset, f"{planned.run}-s{planned.seed}-{world[:6]}-{marks.training}"
+    house = study_home(dataset) / name
+    own = house / "data" / dataset
     if (own / "seconds.json").exists():
         return house
     if planned.start is not None:
-        start = grid.runs[planned.start]
-        first = replace(
-            planned,
-            run=planned.start,
-            contrast=start.contrast,
-            difference={**start.set, "train.seed": planned.seed},
-            start=start.start,
-        )
-        model = trained_house(first, world, grid) / "data" / planned.dataset / "model" / MODEL_FILE
-        planned = replace(planned, difference={**planned.difference, "train.init": str(model)})
-    _furnish(house, planned, own, planned.dataset)
-    _link(own / "raw", Paths(planned.dataset).raw)
+        weights = str(_start(planned, planned.start, world, grid))
+        planned = replace(planned, difference={**planned.difference, "train.init": weights})
+    _furnish(house, planned, own, dataset)
+    _link(own / "raw", Paths(dataset).raw)
     started = time.monotonic()
     with chdir(house):
-        train(planned.dataset)
-    write_json(own / "seconds.json", {"train": round(time.monotonic() - started, 1)})
+        train(dataset)
+        seconds = round(time.monotonic() - started, 1)
+        found, _ = adherence_of(read_dataset(dataset), Paths(dataset))
+    with atomic(own / ADHERENCE) as temporary:
+        write_table(temporary, Result, found)
+    write_json(own / "seconds.json", {"train": seconds})
     return house
 
 
-def _house(planned: Planned, world: str) -> Path:
-    """Named by what decides the training: all samplings of a model find it there."""
-    mark = fingerprint(planned.contrast, planned.trained, planned.start, world)[:12]
-    return study_home(planned.dataset) / f"{planned.run}-s{planned.seed}-{mark}"
+def _start(planned: Planned, name: str, world: str, grid: Grid) -> Path:
+    """The weights that the run `name` ended with under the same training seed, trained if need
+    be.
+    """
+    run = grid.runs[name]
+    difference = {**run.set, "train.seed": planned.seed}
+    first = replace(
+        planned, run=name, contrast=run.contrast, difference=difference, start=run.start
+    )
+    marks = marks_of([first], planned.dataset)[first.name]
+    house = trained_house(first, marks, world, grid)
+    return house / "data" / planned.dataset / "model" / MODEL_FILE
 
 
-def measured(planned: Planned, house: Path, world: str, grid: Grid, commit: str) -> Row:
+def measured(
+    planned: Planned, house: Path, marks: Marks, world: str, grid: Grid, commit: str
+) -> Row:
     """The row: the model in `house` sampled and evaluated; killed, what was drawn is kept."""
     dataset, room = planned.dataset, house / f"{planned.sampling}-{planned.split}"
     own = room / "data" / dataset
@@ -131,6 +102,7 @@ def measured(planned: Planned, house: Path, world: str, grid: Grid, commit: str)
         evaluation = _read_evaluation(Paths(dataset).metrics)
     ended = time.monotonic()
     ids, items = items_of(evaluation, grid.items)
+    adherence = read_results(house / "data" / dataset / ADHERENCE)
     about = read_json(house / "data" / dataset / "model" / "about.json")
     seconds = read_json(house / "data" / dataset / "seconds.json")
     songs = {clip.id: clip.song for clip in clips}
@@ -142,6 +114,7 @@ def measured(planned: Planned, house: Path, world: str, grid: Grid, commit: str)
         split=planned.split,
         contrast=planned.contrast,
         difference=planned.difference,
+        settings=marks.row,
         world=world,
         commit=commit,
         machine=machine(),
@@ -152,7 +125,7 @@ def measured(planned: Planned, house: Path, world: str, grid: Grid, commit: str)
         },
         parameters=about["parameters"],
         sampling_seeds=list(read_yaml(room / "params" / f"{dataset}.yaml")["sample"]["seeds"]),
-        results=lines_of(evaluation, planned.split),
+        results=lines_of(evaluation.results + adherence, planned.split),
         ids=digest_of(ids),
         songs=[songs[one] or one for one in ids] if any(songs.values()) else [],
         items=items,
@@ -174,9 +147,9 @@ def _furnish(room: Path, planned: Planned, own: Path, dataset: str) -> None:
     """Makes a folder in which stages run: its settings, and links to the built stores."""
     paths = Paths(dataset)
     (room / "params").mkdir(parents=True, exist_ok=True)
-    _write_yaml(room / PARAMS, {"datasets": [dataset], "contrast": planned.contrast})
+    write_yaml(room / PARAMS, {"datasets": [dataset], "contrast": planned.contrast})
     content = settings_of(planned, read_yaml(paths.settings))
-    _write_yaml(room / "params" / f"{dataset}.yaml", content)
+    write_yaml(room / "params" / f"{dataset}.yaml", content)
     own.mkdir(parents=True, exist_ok=True)
     for name in BORROWED:
         if (paths.root / name).exists():
@@ -205,11 +178,6 @@ def _raw_of_split(planned: Planned, raw: Path) -> list[Clip]:
 def _link(link: Path, target: Path) -> None:
     link.unlink(missing_ok=True)
     link.symlink_to(target.absolute())
-
-
-def _write_yaml(file: Path, content: dict) -> None:
-    with atomic(file) as temporary, open(temporary, "w") as handle:
-        YAML().dump(content, handle)
 
 
 def commit_here() -> str:

@@ -119,7 +119,8 @@ def at_equal(rows: list[Row], curve: list[Row], metric: str, equal: str) -> Diff
         points = [point for point in points if np.isfinite(point).all()]
         x = row.value(equal)
         if len(points) > 1 and points[0][0] <= x <= points[-1][0]:
-            each.append(row.value(metric) - float(np.interp(x, *zip(*points))))
+            places, values = np.array(points).T
+            each.append(row.value(metric) - float(np.interp(x, places, values)))
     return interval_of(np.array(each))
 
 

@@ -5,7 +5,7 @@ tables and curves are made.
 import json
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pipeline.metrics.results import Evaluation, Result
@@ -21,8 +21,8 @@ KEPT = ("model", "model_shuffled")  # the controls are the same for all rows
 class Row:
     """One finished run: what it is, what it rests on, and what was measured.
 
-    `difference` is from params/<dataset>.yaml; `world` a digest of that file and of the content of
-    the stores, so that rows of other data or other basic settings are told apart. `items`: figures
+    `difference` is from params/<dataset>.yaml, `settings` a digest of all that decides the row,
+    `world` one of what rows must share to be compared: data and basic settings. `items`: figures
     item by item (means over the sampling seeds), `songs` the song of each where there are songs,
     and `ids` a digest of which items they are. `seconds` by stage.
     """
@@ -34,6 +34,7 @@ class Row:
     split: str
     contrast: str
     difference: dict[str, object]
+    settings: str
     world: str
     commit: str
     machine: str
@@ -101,12 +102,7 @@ def read_row(path: Path) -> Row:
     content = read_json(path)
     try:
         results = [
-            Result(
-                **{
-                    field.name: math.nan if one[field.name] is None else one[field.name]
-                    for field in fields(Result)
-                }
-            )
+            Result(**{key: math.nan if value is None else value for key, value in one.items()})
             for one in content.pop("results")
         ]
         return Row(**content, results=results)
@@ -127,24 +123,20 @@ def of_one_world(rows: list[Row]) -> tuple[list[Row], list[Row]]:
     return [row for row in rows if row.world == world], [row for row in rows if row.world != world]
 
 
-def is_done(folder: Path, planned: Planned, world: str) -> bool:
-    """Whether the row is there, of the same settings and data."""
+def is_done(folder: Path, planned: Planned, settings: str, world: str) -> bool:
+    """Whether the row is there, of the same settings and world."""
     path = folder / f"{planned.name}.json"
     if not path.exists():
         return False
     row = read_row(path)
-    return (row.contrast, row.difference, row.world) == (
-        planned.contrast,
-        planned.difference,
-        world,
-    )
+    return (row.settings, row.world) == (settings, world)
 
 
-def lines_of(evaluation: Evaluation, split: str) -> list[Result]:
+def lines_of(results: list[Result], split: str) -> list[Result]:
     """The model's own lines, with the split that stood in for `test` called by its name."""
     return [
         replace(one, protocol=one.protocol.replace(", test", f", {split}"))
-        for one in evaluation.results
+        for one in results
         if one.row in KEPT
     ]
 

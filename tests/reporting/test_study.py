@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from pipeline.metrics.results import Result
+from pipeline.reporting.luck import called, headlines
 from pipeline.reporting.study import write_study
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import validate
 from pipeline.study.cost import seconds_left
 from pipeline.study.differences import at_equal, difference, over_seeds, settle, verdict
 from pipeline.study.grid import Claim, Grid, plan, read_grid
-from pipeline.study.luck import luck_for, luck_of
+from pipeline.study.luck import Luck, luck_for, luck_of
 from pipeline.study.rows import Row, of_one_world, read_row, read_rows, write_row
 from tests.helpers.house import ROOT
 
@@ -38,6 +39,7 @@ def row(run, seed, top1, fid=20.0, sampling="g1", world="w", luck=0.0):
         split="val",
         contrast="vanilla",
         difference={"train.seed": seed},
+        settings="s",
         world=world,
         commit="abc",
         machine="two cores",
@@ -222,3 +224,29 @@ def test_the_shipped_grids_are_sound(name):
     assert claimed <= made
     for claim in grid.claims:
         assert len([one for one in rows if f"{one.run}/{one.sampling}" == claim.better]) >= 3
+
+
+def accuracy(row, mean):
+    return Result(row, "top1_accuracy", "judge", mean, 1.0, 88.0, 92.0, ITEMS, ITEMS, 3)
+
+
+def test_headlines_carry_both_spreads_or_say_that_one_is_unknown():
+    known = {"top1_accuracy/judge": Luck(2.5, 12)}
+    (told,) = headlines([accuracy("model", 90.0)], known)
+    assert told == (
+        "Top-1 accuracy (judge trained here)",
+        "90.0 ± 1.0 over sampling seeds, ± 2.5 over training seeds (12 trainings of the study)",
+    )
+    assert "over training seeds unknown" in headlines([accuracy("model", 90.0)], {})[0][1]
+
+
+def test_a_comparison_calls_no_difference_below_the_luck_of_training():
+    results = [accuracy("vanilla", 90.0), accuracy("near", 93.0), accuracy("far", 99.0)]
+    trainings, known = dict.fromkeys(("near", "vanilla", "far"), 1), {}
+    assert "no difference between trainings is called one" in called(results, trainings, {}, "x")
+    known["top1_accuracy/judge"] = Luck(2.0, 12)  # two trainings: 1.96 x 2 x sqrt 2 = 5.5
+    text = called(results, trainings, known, "x")
+    assert "| near − vanilla | Top-1 accuracy (judge trained here) | +3.0 | 5.5 | **no diff" in text
+    assert "| far − vanilla | Top-1 accuracy (judge trained here) | +9.0 | 5.5 | **a diff" in text
+    trainings = {"near": 5, "vanilla": 5}
+    assert "**a difference**" in called(results, trainings, known, "x")
