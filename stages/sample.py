@@ -13,7 +13,7 @@ from pipeline.diffusion.sampler import sample as draw
 from pipeline.model.network import Network
 from pipeline.model.released import load_network
 from pipeline.negatives import inter_rows
-from pipeline.runtime.cpu import choose_products, keep_memory
+from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import sha256_file
@@ -40,7 +40,6 @@ def sample(dataset: DatasetArgument) -> None:
 
     Example: cdcd sample toy_dance
     """
-    keep_memory()
     choose_products()
     settings, paths = read_dataset(dataset), Paths(dataset)
     manifest, conditions = (
