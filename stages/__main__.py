@@ -29,8 +29,8 @@ STAGES = (
     "report",
 )
 TOOLS = (
-    *("generate", "edit", "export", "load", "score", "fit", "compare", "listen", "mos"),
-    *("repro", "preset", "weights", "verify", "clean"),
+    *("generate", "edit", "demo", "export", "load", "score", "fit", "compare", "listen", "mos"),
+    *("study", "repro", "preset", "weights", "verify", "clean"),
 )
 
 

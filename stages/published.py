@@ -16,6 +16,8 @@ from pipeline.storage.store import Store
 from pipeline.storage.tensors import read_about
 from pipeline.storage.weights import weights_file
 from pipeline.training.history import write_history
+from stages.captions import with_captions
+from stages.config import read_dataset
 from stages.paths import MODEL_FILE, Paths
 
 
@@ -51,6 +53,7 @@ def take_released(
                     f" {dataset} are {theirs}; choose the codec and clip length that it was made"
                     " for."
                 )
+        with_captions(network, read_dataset(dataset), conditions)
         network.encode(condition_inputs(conditions, np.arange(1)))
         write_history(temporary / "history.csv", [{"step": 0}])
         parameters = sum(p.numel() for p in network.parameters())

@@ -29,6 +29,7 @@ from pipeline.storage.weights import weights_file
 from pipeline.training.batches import TrainingBatches
 from pipeline.training.history import write_history
 from pipeline.training.processes import processes
+from stages.captions import with_captions
 from stages.config import AnyDataset, CaptionToImage, DatasetArgument, read_contrast, read_dataset
 from stages.grid import token_grid
 from stages.paths import MODEL_FILE, Paths, code
@@ -51,7 +52,7 @@ def train(dataset: DatasetArgument) -> None:
     """
     choose_products()
     settings, setting, paths = read_dataset(dataset), read_contrast(dataset), Paths(dataset)
-    stores = open_stores(paths)
+    stores = open_stores(paths, setting)
     if settings.train.released is not None:
         take_released(dataset, settings.train.released, stores.tokens, stores.conditions)
         return
@@ -59,7 +60,7 @@ def train(dataset: DatasetArgument) -> None:
     config = settings.train.in_steps(len(rows["train"]))
     network = new_network(settings, config, stores)
     sources = code("diffusion", "model", "training", "runtime")
-    mark = fingerprint("train", config, setting, *contents(paths, config), *sources)
+    mark = fingerprint("train", config, setting, *contents(stores, config), *sources)
     with (
         processes(config.bf16) as fabric,
         scratch(mark)
@@ -81,16 +82,22 @@ def train(dataset: DatasetArgument) -> None:
 
 
 class Stores(NamedTuple):
-    """What training reads: the content, what it is conditioned on, and what it is pushed from."""
+    """What training reads: the content, what it is conditioned on, and what it is pushed from, if
+    anything.
+    """
 
     tokens: Store
     conditions: Store
-    negatives: Store
+    negatives: Store | None
 
 
-def open_stores(paths: Paths) -> Stores:
-    """The three stores; raises UserError where the negatives are those of another codec."""
+def open_stores(paths: Paths, setting: str) -> Stores:
+    """The stores that training under this contrast reads; raises UserError where the negatives are
+    those of another codec.
+    """
     tokens, conditions = Store(paths.tokens, "tokens"), Store(paths.conditions, "conditions")
+    if not parse_setting(setting):
+        return Stores(tokens, conditions, None)
     negatives = Store(paths.negatives, "negatives")
     return Stores(tokens, conditions, negatives.expect(codec=tokens.provenance["codec"]))
 
@@ -135,13 +142,13 @@ def new_network(settings: AnyDataset, config: Train, stores: Stores) -> Network:
         network.denoiser.start_at(codewords, share, torch_generator(config.seed, "codewords"))
     if config.init is not None:
         start_from(network, weights_file(config.init), config.model.denoiser.heads)
-    return network
+    return with_captions(network, settings, conditions)
 
 
-def contents(paths: Paths, config: Train) -> tuple[list[str], str | None]:
+def contents(stores: Stores, config: Train) -> tuple[list[str], str | None]:
     """The digests of all files that training reads: the stores, and the weights it starts from."""
-    stores = [sha256_file(path) for path in (paths.tokens, paths.conditions, paths.negatives)]
-    return stores, sha256_file(weights_file(config.init)) if config.init else None
+    digests = [store.digest for store in stores if store is not None]
+    return digests, sha256_file(weights_file(config.init)) if config.init else None
 
 
 def batches_of_splits(
@@ -149,6 +156,8 @@ def batches_of_splits(
 ) -> dict[str, TrainingBatches]:
     """This process's batches of every split that has rows; the held-out ones bring no negatives."""
     kinds = tuple(term.kind for term in parse_setting(setting))
+    if config.contrast.form == "cca":
+        kinds = ()  # its negatives are the conditions of the batch
     return {
         split: TrainingBatches(
             *stores,
@@ -210,6 +219,8 @@ def facts(conditions: Store) -> DanceInputs | CaptionInputs | ClassInputs:
                 visual_numbers=conditions["visual"].shape[2],
                 n_genres=len(about["genres"]),
             )
+        case "caption" if "clip_size" in about:
+            return CaptionInputs(vocabulary=None, clip_size=tuple(about["clip_size"]))
         case "caption" if "clip_text" in about["inputs"]:
             _, _, length, width = conditions["clip_text"].shape
             return CaptionInputs(vocabulary=None, clip_size=(length, width))

@@ -19,7 +19,7 @@ from pipeline.metrics import controls
 from pipeline.metrics.alignment import dance_accents
 from pipeline.metrics.beats import Protocol
 from pipeline.metrics.bootstrap import draw_weights
-from pipeline.metrics.copying import nearest_training_item
+from pipeline.metrics.copying import FieldRows, nearest_training_item
 from pipeline.metrics.dance import Clips, Figures, Heard, at_best_lag, listen, measure
 from pipeline.metrics.dance_data import DanceData
 from pipeline.metrics.dance_summary import by_clip, distances, summarise
@@ -195,10 +195,11 @@ def _copying(data: DanceData, drawn: list[np.ndarray], settings: EvaluateDance) 
     """How far each sample's tokens are from the nearest training item, and whether that counts as a
     copy.
     """
-    training = data.tokens["tokens"][data.tokens.rows_of(data.ids(data.training))]
-    if not len(training):
+    if not data.training:
         return {}
-    distance = np.array([nearest_training_item(tokens, training).distance for tokens in drawn])
+    training = FieldRows(data.tokens["tokens"], data.tokens.rows_of(data.ids(data.training)))
+    distance = nearest_training_item(np.concatenate(drawn), training).distance
+    distance = distance.reshape(len(drawn), -1)
     return {
         ("copy_distance", "tokens"): distance,
         ("copied", "tokens"): 100.0 * (distance < settings.copied_below),

@@ -24,8 +24,8 @@ from pipeline.media.content import Images
 from pipeline.metrics.bootstrap import draw_weights
 from pipeline.metrics.clip_score import draw_distractors
 from pipeline.metrics.controls import partners
-from pipeline.metrics.copying import nearest_training_item
-from pipeline.metrics.fid import Reference
+from pipeline.metrics.copying import FieldRows, nearest_training_item
+from pipeline.metrics.fid import Features, Reference, joined, kept_features
 from pipeline.metrics.image_figures import (
     Figures,
     Wanted,
@@ -173,7 +173,7 @@ def evaluate_images(data: ImageData, settings: EvaluateImages) -> Evaluation:
             )
             if row == "model" and data.further is not None:
                 every = [
-                    torch.cat(pair) for pair in zip(features, further_features(data, data.further))
+                    joined(*pair) for pair in zip(features, further_features(data, data.further))
                 ]
                 results.append(
                     distance_line(
@@ -183,7 +183,7 @@ def evaluate_images(data: ImageData, settings: EvaluateImages) -> Evaluation:
     return Evaluation(results, lines, _remarks(data, wanted, references))
 
 
-def further_features(data: ImageData, further: Store) -> Iterator[Tensor]:
+def further_features(data: ImageData, further: Store) -> Iterator[Features]:
     """The features [n, D] of the samples of further captions of the measured pictures, seed by
     seed: with those of the first captions, the set whose distance is published.
     """
@@ -192,7 +192,7 @@ def further_features(data: ImageData, further: Store) -> Iterator[Tensor]:
     tokens = further["tokens"][rows]
     for seed in range(tokens.shape[1]):
         batches = progress(data.decoded(tokens[:, seed]), f"further captions, {seed + 1}")
-        yield torch.cat([data.judge.features(batch) for batch in batches])
+        yield kept_features(data.judge.features(batch) for batch in batches)
 
 
 def describe(data: ImageData, settings: EvaluateImages) -> Wanted:
@@ -219,8 +219,8 @@ def _rows(
     """
     numbers, training = data.numbers, data.manifest.of("train")
     own = data.tokens["tokens"][data.tokens.rows_of([clip.id for clip in data.clips(numbers)])]
-    known = _TrainingTokens(
-        data.tokens, data.tokens.rows_of([clip.id for clip in data.clips(training)])
+    known = FieldRows(
+        data.tokens["tokens"], data.tokens.rows_of([clip.id for clip in data.clips(training)])
     )
     yield "ground_truth", [data.real(numbers)], {}
     yield "reconstruction", [data.decoded(own)], _copying(known, [own], settings)
@@ -261,28 +261,14 @@ def nearest_training_pictures(data: ImageData, numbers: list[int], seed: int) ->
     return [training[generator.choice(members.get(label, np.arange(len(known))))] for label in told]
 
 
-class _TrainingTokens:
-    """The training rows of tokens.h5, read slice by slice."""
-
-    def __init__(self, tokens: Store, rows: np.ndarray):
-        self._field, self._rows = tokens["tokens"], rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, part: slice) -> np.ndarray:
-        return self._field[self._rows[part]]
-
-
-def _copying(
-    training: _TrainingTokens, drawn: list[np.ndarray], settings: EvaluateImages
-) -> Figures:
+def _copying(training: FieldRows, drawn: list[np.ndarray], settings: EvaluateImages) -> Figures:
     """How far each sample's tokens are from the nearest training item, and whether that counts as a
     copy.
     """
     if not len(training):
         return {}
-    distance = np.array([nearest_training_item(tokens, training).distance for tokens in drawn])
+    distance = nearest_training_item(np.concatenate(drawn), training).distance
+    distance = distance.reshape(len(drawn), -1)
     return {
         ("copy_distance", "tokens"): distance,
         ("copied", "tokens"): 100.0 * (distance < settings.copied_below),

@@ -1,6 +1,7 @@
 """Training of the denoiser with its condition encoders: what the engine is given to train."""
 
 import math
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
@@ -8,6 +9,7 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
+from pipeline.diffusion.adherence import PARTS, condition_gains, profile, spread_steps
 from pipeline.diffusion.contrast import Contrast
 from pipeline.diffusion.objective import Loss, Objective
 from pipeline.diffusion.process import MaskAndReplace
@@ -44,7 +46,8 @@ class Train(Section, Generic[M]):
     The length is `steps`, or `epochs` over the training rows (`in_steps` turns the one into the
     other). `batch_size` is the global one: all processes together. `init` names the model whose
     weights are the start (null: random ones): a file trained here, or a published denoiser of the
-    same sizes (a name of `cdcd weights list` or a file). `bf16` counts on a GPU only; the losses
+    same sizes (a name of `cdcd weights list` or a file); the contrast's form `cca` is compared with
+    it. `bf16` counts on a GPU only; the losses
     stay in float32. `diffusion_steps` is T. `released` names a published denoiser that is sampled
     and evaluated as it is: nothing is trained, and the rest of the section does not count.
     """
@@ -150,7 +153,10 @@ def train_network(
     """
     fabric, config = fabric or alone(config.bf16), config.in_steps(len(training.token_rows))
     process = MaskAndReplace(network.n_codes, config.diffusion_steps)
-    objective = Objective(process, config.loss, setting, config.contrast)
+    reference = None
+    if config.contrast.form == "cca" and config.init is not None:
+        reference = deepcopy(network).to(fabric.device).eval().requires_grad_(False)
+    objective = Objective(process, config.loss, setting, config.contrast, reference)
     task = DenoiserTask(network, objective, config.seed, fabric.global_rank, fabric.world_size)
     assert config.steps is not None, "in_steps gave it"
 
@@ -158,6 +164,14 @@ def train_network(
         assert isinstance(averaged, Network)
         assert validation is not None
         return validate(averaged, process, config, validation, fabric.device)
+
+    def adherence(averaged: nn.Module) -> dict[str, float]:
+        assert isinstance(averaged, Network)
+        assert validation is not None
+        found = measure_adherence(averaged, process, config.seed, validation, fabric.device)
+        everyones = fabric.all_reduce(found, reduce_op="sum")
+        assert isinstance(everyones, Tensor)
+        return profile(everyones)
 
     plan = Plan(
         f"training ({setting})",
@@ -169,7 +183,12 @@ def train_network(
         config.average,
         config.bf16,
     )
-    hooks = Hooks(averaged=network, validate=held_out_loss if validation is not None else None)
+    knows_null = network.empty is not None and config.loss.null_probability > 0
+    hooks = Hooks(
+        averaged=network,
+        validate=held_out_loss if validation is not None else None,
+        measure=adherence if validation is not None and knows_null else None,
+    )
     return fit(task, training.at, plan, folder, hooks, fabric)
 
 
@@ -195,3 +214,28 @@ def validate(
         total += float(objective(network, batch.x_0, batch.inputs, generator).main)
     network.train(was_training)
     return total / n_batches
+
+
+@torch.no_grad()
+def measure_adherence(
+    network: Network,
+    process: MaskAndReplace,
+    seed: int,
+    batches: TrainingBatches,
+    device: torch.device,
+) -> Tensor:
+    """Nats and masks [PARTS, 2] of this process's part of the held-out rows that `validate` looks
+    at, a step for each of them; the same rows and noise at every call.
+    """
+    was_training = network.training
+    network.eval()
+    sums = torch.zeros(PARTS, 2, dtype=torch.float64, device=device)
+    for number in range(run_settings().validation_batches):
+        batch = batches.at(number).to(device)
+        generator = shared_generator(batches.rank, batches.world, seed, "adherence", number)
+        t = spread_steps(process.n_steps, len(batch.x_0), generator)
+        condition = network.encode(batch.inputs)
+        gains = condition_gains(network, process, batch.x_0, condition, t, generator)
+        sums += gains.by_part(process.n_steps).sum(0)
+    network.train(was_training)
+    return sums

@@ -110,6 +110,20 @@ _COPYING = (
     "Copies of training items",
     [("copy_distance", "tokens"), ("copied", "tokens")],
 )
+_ADHERENCE = (
+    "adherence",
+    "Adherence to the condition, on validation items: nats a token, over all steps and by quarters",
+    [
+        (name, "validation")
+        for name in (
+            "adherence",
+            "adherence_t25",
+            "adherence_t50",
+            "adherence_t75",
+            "adherence_t100",
+        )
+    ],
+)
 _NAMED = (
     "genre_accuracy",
     "kad",
@@ -147,7 +161,7 @@ def blocks(results: Iterable[Result]) -> list[Block]:
     results = list(results)
     present = list(dict.fromkeys((result.metric, result.protocol) for result in results))
     of_pictures = any(name == "fid" for name, _ in present)
-    plan = [*(_PICTURE_BLOCKS if of_pictures else _DANCE_BLOCKS), _COPYING]
+    plan = [*(_PICTURE_BLOCKS if of_pictures else _DANCE_BLOCKS), _COPYING, _ADHERENCE]
     planned = [(name, title, _resolve(columns, present)) for name, title, columns in plan]
     planned = [
         (name, title, columns)

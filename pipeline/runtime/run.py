@@ -7,10 +7,11 @@ a copy of the repository sees it as well.
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.runtime.params import Amount, Count, read_yaml, validate
+from pipeline.runtime.params import Amount, Count, Share, read_yaml, validate
 from pipeline.runtime.processor import Choice
 from pipeline.runtime.scratch import home
 
@@ -38,6 +39,12 @@ class RunSettings(BaseModel):
     """Batches of held-out rows a look takes."""
     bound_every: Amount = 50
     """Training steps between estimates of the mutual-information bound; 0: never."""
+    engine: Literal["local", "ray"] = "local"
+    """Who works over files: processes of this machine, or a Ray cluster (`RAY_ADDRESS`)."""
+    processes: int = Field(default=0, strict=True, ge=0, le=4096)
+    """How many of them; 0: this one alone, or all cores of the cluster."""
+    gpus_a_process: Share = 0.0
+    """The part of a GPU that each process on a Ray cluster asks for."""
     extract_batch: Count = 20
     """Clips whose conditions are computed, and kept across a kill, at once."""
     tokenize_batch: Count = 32

@@ -71,12 +71,14 @@ class Hooks:
 
     `start` prepares an untrained task, before the first step. `averaged` is the module whose
     moving average is kept, validated and, at the end, put in its place. `validate` gives the loss
-    on held-out data of that average, or of the task. `describe` makes columns of added-up counts.
+    on held-out data of that average, or of the task, and `measure` further columns beside it, the
+    same in every process. `describe` makes columns of added-up counts.
     """
 
     start: Callable[[], None] | None = None
     averaged: nn.Module | None = None
     validate: Callable[[nn.Module], float] | None = None
+    measure: Callable[[nn.Module], dict[str, float]] | None = None
     describe: Callable[[dict[str, Tensor]], dict[str, float]] | None = None
 
 
@@ -193,6 +195,8 @@ class _Run:
                 self.hooks.validate(module)
             )
             row["validation"] = float(self.mean(found))
+            if self.hooks.measure is not None:
+                row |= self.hooks.measure(module)
         return row
 
     def facts(self) -> dict:
