@@ -19,7 +19,7 @@ from pipeline.diffusion.objective import Objective
 from pipeline.diffusion.process import MaskAndReplace
 from pipeline.model.training import DenoiserTask
 from pipeline.reporting.style import COLOURS, figure
-from pipeline.runtime.cpu import use_fast_products
+from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.seeds import shared_generator
 from pipeline.training.batches import Batch
 from pipeline.training.engine import Hooks, Outcome, Plan, fit
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--out", type=Path, default=Path("gradient_share"))
     given = parser.parse_args()
-    use_fast_products()
+    choose_products()
     curves = {
         strength: shares(given.dataset, given.setting, strength, given.steps)
         for strength in LAMBDAS

@@ -100,7 +100,8 @@ def _number(value: object) -> object:
 
 def _result(numbers: dict[str, Any]) -> Result:
     """A line as it was written, what is not defined as NaN."""
-    return Result(**{key: math.nan if value is None else value for key, value in numbers.items()})
+    undefined: dict[str, Any] = {key: math.nan for key, value in numbers.items() if value is None}
+    return Result(**(numbers | undefined))
 
 
 def read_row(path: Path) -> Row:
