@@ -19,8 +19,8 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(BIN)/python -m stages weights get blazepose || echo "cdcd generate needs it for your own clips; all else works."
 	@touch $@
 
-repro: setup  ## Rebuild everything: download to report (dvc repro)
-	$(BIN)/dvc repro
+repro: setup  ## Rebuild everything: download to report (dvc repro, data sets side by side)
+	$(BIN)/python -m stages repro
 	@echo "Done: read reports/README.md, open reports/index.html in a browser."
 
 test: check  ## Check, then run the tests (under ten minutes on two cores)

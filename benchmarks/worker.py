@@ -9,8 +9,9 @@ from multiprocessing.connection import Connection
 import torch
 
 from benchmarks.measure import Clock, peak_memory, seconds_of
-from pipeline.runtime.cpu import choose_products, keep_memory
+from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.memory import keep_memory
 
 Make = Callable[[], dict[str, Callable[[], object]]]
 

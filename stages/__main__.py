@@ -30,7 +30,7 @@ STAGES = (
 )
 TOOLS = (
     *("generate", "edit", "demo", "export", "load", "score", "fit", "compare", "listen", "mos"),
-    *("study", "preset", "weights", "verify", "clean"),
+    *("study", "repro", "preset", "weights", "verify", "clean"),
 )
 
 
@@ -50,7 +50,10 @@ class OneByOne(TyperGroup):
 def load(name: str):
     """The command of stages/NAME.py: its function NAME, or its `app` where there are several."""
     if name in STAGES:
+        from pipeline.runtime.memory import keep_memory
+
         sweep_outputs()
+        keep_memory()
     module = import_module(f"stages.{name}")
     if hasattr(module, "app"):
         return typer.main.get_command(module.app)

@@ -102,6 +102,22 @@ def _contrast(settings: "AnyDataset", setting: str) -> Iterator[str]:
             "train.loss.null_probability is 0, but train.contrast.form infonce needs conditions"
             " that are dropped; 0.1 is usual."
         )
+    if kinds and contrast.form == "cca":
+        if kinds != {"inter"}:
+            yield (
+                f"train.contrast.form is cca, which contrasts the conditions of different samples,"
+                f" but contrast is {setting}; take step_inter or sample_inter."
+            )
+        if train.init is None:
+            yield (
+                "train.init is null, but train.contrast.form cca starts from and is compared with a"
+                " trained model; name its file there."
+            )
+        if train.batch_size < 2:
+            yield (
+                "train.batch_size is 1, but train.contrast.form cca takes its negatives from the"
+                " batch; 2 or more."
+            )
     if contrast.contrastive_steps is not None and contrast.contrastive_steps > (
         train.diffusion_steps
     ):

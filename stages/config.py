@@ -38,7 +38,7 @@ from pipeline.features.extract import ExtractDance
 from pipeline.features.pictures import ExtractCaptions, ExtractLabels
 from pipeline.metrics.dance_rows import EvaluateDance
 from pipeline.metrics.genre import JudgeDance
-from pipeline.metrics.images import EvaluateImages
+from pipeline.metrics.image_data import EvaluateImages
 from pipeline.metrics.judges import JudgeImages
 from pipeline.model.network import CaptionModel, ClassModel, DanceModel
 from pipeline.model.training import Train

@@ -12,8 +12,9 @@ from cdcd.demo.bounds import Bounds
 from cdcd.finding import Task
 from pipeline.generation.opening import Model
 from pipeline.generation.timings import Timings
-from pipeline.runtime.cpu import keep_memory, use_fast_products
+from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.memory import keep_memory
 from pipeline.runtime.scratch import home
 from stages.making import opened_for
 
@@ -46,7 +47,7 @@ def demo(
     Example: cdcd demo, or cdcd demo --dance-model dancer --port 8000
     """
     keep_memory()
-    use_fast_products()
+    choose_products()
     try:
         import gradio  # noqa: F401
     except ModuleNotFoundError:

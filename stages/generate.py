@@ -11,8 +11,9 @@ from pipeline.generation.dances import MOST_SECONDS, PoseSource
 from pipeline.generation.music import Drawing, MusicModel
 from pipeline.generation.results import Music, Pictures
 from pipeline.generation.timings import Timings
-from pipeline.runtime.cpu import choose_products, keep_memory
+from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.memory import keep_memory
 from stages import options
 from stages.making import Job, asked_task, opened_for, sound_endings
 

@@ -14,7 +14,7 @@ from pipeline.diffusion.sampler import sample as draw
 from pipeline.model.network import Network
 from pipeline.model.released import load_network
 from pipeline.negatives import inter_rows
-from pipeline.runtime.cpu import choose_products, keep_memory
+from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.device import device
 from pipeline.runtime.engine import Work
 from pipeline.runtime.errors import UserError
@@ -44,7 +44,6 @@ def sample(dataset: DatasetArgument) -> None:
 
     Example: cdcd sample toy_dance
     """
-    keep_memory()
     choose_products()
     settings, paths = read_dataset(dataset), Paths(dataset)
     manifest, conditions = (

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline.reporting.study import write_study
-from pipeline.runtime.cpu import keep_memory
+from pipeline.runtime.memory import keep_memory
 from pipeline.study.cost import hours, seconds_left
 from pipeline.study.grid import SPLITS, Grid, Planned, Split, plan, read_grid
 from pipeline.study.rows import is_done, read_rows, write_row

@@ -16,7 +16,7 @@ from pipeline.model.network import (
     save_model,
 )
 from pipeline.model.training import Train, train_network
-from pipeline.runtime.cpu import choose_products, keep_memory
+from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, sha256_file, write_json
 from pipeline.runtime.processor import processor
@@ -50,7 +50,6 @@ def train(dataset: DatasetArgument) -> None:
 
     Example: cdcd train toy_dance
     """
-    keep_memory()
     choose_products()
     settings, setting, paths = read_dataset(dataset), read_contrast(dataset), Paths(dataset)
     stores = open_stores(paths, setting)
@@ -157,6 +156,8 @@ def batches_of_splits(
 ) -> dict[str, TrainingBatches]:
     """This process's batches of every split that has rows; the held-out ones bring no negatives."""
     kinds = tuple(term.kind for term in parse_setting(setting))
+    if config.contrast.form == "cca":
+        kinds = ()  # its negatives are the conditions of the batch
     return {
         split: TrainingBatches(
             *stores,

@@ -1,6 +1,7 @@
 """Training of the denoiser with its condition encoders: what the engine is given to train."""
 
 import math
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
@@ -45,7 +46,8 @@ class Train(Section, Generic[M]):
     The length is `steps`, or `epochs` over the training rows (`in_steps` turns the one into the
     other). `batch_size` is the global one: all processes together. `init` names the model whose
     weights are the start (null: random ones): a file trained here, or a published denoiser of the
-    same sizes (a name of `cdcd weights list` or a file). `bf16` counts on a GPU only; the losses
+    same sizes (a name of `cdcd weights list` or a file); the contrast's form `cca` is compared with
+    it. `bf16` counts on a GPU only; the losses
     stay in float32. `diffusion_steps` is T. `released` names a published denoiser that is sampled
     and evaluated as it is: nothing is trained, and the rest of the section does not count.
     """
@@ -151,7 +153,10 @@ def train_network(
     """
     fabric, config = fabric or alone(config.bf16), config.in_steps(len(training.token_rows))
     process = MaskAndReplace(network.n_codes, config.diffusion_steps)
-    objective = Objective(process, config.loss, setting, config.contrast)
+    reference = None
+    if config.contrast.form == "cca" and config.init is not None:
+        reference = deepcopy(network).to(fabric.device).eval().requires_grad_(False)
+    objective = Objective(process, config.loss, setting, config.contrast, reference)
     task = DenoiserTask(network, objective, config.seed, fabric.global_rank, fabric.world_size)
     assert config.steps is not None, "in_steps gave it"
 

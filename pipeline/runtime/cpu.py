@@ -13,9 +13,7 @@ takes as long as the rest, and unfolding the tokens for one product less. Everyw
 bfloat16, autocast, torch.compile) PyTorch's own choice is taken.
 """
 
-import ctypes
 import math
-import platform
 
 import torch
 from torch import Tensor
@@ -190,17 +188,3 @@ def _by_onednn(x: Tensor) -> bool:
     )
     usable = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
     return plain and usable and x.numel() > 0 and not torch.compiler.is_compiling()
-
-
-def keep_memory() -> None:
-    """Lets this process hold on to the memory that it frees, instead of giving large arrays back to
-    the system each time.
-
-    Training frees and takes the same large arrays step after step, and the system hands out each
-    page anew, filled with zeros. Turns off trimming and mmap in glibc (M_TRIM_THRESHOLD, M_MMAP_MAX
-    of mallopt(3)); elsewhere nothing happens.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-1, -1)
-        libc.mallopt(-4, 0)

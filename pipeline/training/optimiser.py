@@ -171,5 +171,5 @@ def build_optimiser(descent: Descent, module: nn.Module) -> torch.optim.Optimize
         lr=descent.learning_rate,
         betas=descent.betas,
         weight_decay=descent.weight_decay,
-        foreach=True,
+        fused=True,
     )

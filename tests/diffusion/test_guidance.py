@@ -32,7 +32,7 @@ class Present:
 
 
 class TwoAnswers(nn.Module):
-    """One distribution with the condition, another one without; x_t and t do not matter."""
+    """At a mask one distribution with the condition, another one without; a placed token stays."""
 
     def __init__(self):
         super().__init__()
@@ -47,7 +47,9 @@ class TwoAnswers(nn.Module):
 
     def features(self, x_t, t, condition, at):
         logits = torch.where(condition.value[:, None], GIVEN, ABSENT)
-        return logits[:, None].expand(-1, at.shape[1], -1)
+        token = x_t.gather(1, at)
+        sure = 60.0 * nn.functional.one_hot(token.clamp(max=K - 1), K)
+        return torch.where((token == K)[:, :, None], logits[:, None], sure)
 
 
 def section(schedule, guidance=4.0, **changes):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pipeline.model.layers import ConvFeedForward, Linear, SelfAttention, linear_feed_forward
+from pipeline.model.layers import ConvFeedForward, Linear, LinearFeedForward, SelfAttention
 from pipeline.runtime import cpu
 from pipeline.runtime.cpu import convolution, linear, linear_gradients
 from pipeline.runtime.processor import Processor
@@ -80,7 +80,7 @@ def test_the_private_operators_of_torch_are_still_there():
 
 def networks():
     torch.manual_seed(0)
-    return [SelfAttention(24, 3), linear_feed_forward(24, 2), ConvFeedForward(24, 2, (2, 4))]
+    return [SelfAttention(24, 3), LinearFeedForward(24, 2), ConvFeedForward(24, 2, (2, 4))]
 
 
 def test_networks_are_plain_torch_until_a_stage_puts_the_fast_products_in(monkeypatch):

@@ -148,7 +148,7 @@ def test_memory_that_was_freed_is_kept_only_when_asked():
 import re, sys
 from pathlib import Path
 import torch
-from pipeline.runtime.cpu import keep_memory
+from pipeline.runtime.memory import keep_memory
 def resident():
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmRSS:\\s+(\\d+)", status)[1]) * 1024

@@ -234,6 +234,26 @@ def test_numbers_that_do_not_go_together_are_told(dataset, key, value, sentence,
     assert "\n" not in str(told.value)
 
 
+def test_what_the_form_cca_needs_is_told(monkeypatch):
+    file = ROOT / "params" / "digits.yaml"
+    changed = read(file)
+    changed["train"]["contrast"] |= {"form": "cca", "negatives_per_step": None}
+
+    def told(setting):
+        monkeypatch.setattr(stages.config, "read_yaml", lambda _: changed)
+        return read_settings("digits", file, setting)
+
+    with pytest.raises(UserError, match="train.init is null, but train.contrast.form cca"):
+        told("sample_inter")
+    changed["train"]["init"] = "vanilla.safetensors"
+    with pytest.raises(UserError, match="train.contrast.form is cca, which contrasts"):
+        told("sample_intra")
+    assert told("sample_inter").train.contrast.form == "cca"
+    changed["train"]["batch_size"] = 1
+    with pytest.raises(UserError, match="train.batch_size is 1"):
+        told("step_inter")
+
+
 def test_the_contrast_of_params_yaml_counts_too(monkeypatch):
     file = ROOT / "params" / "digits.yaml"
     changed = with_value(read(file), ("negatives", "n_inter"), 0)
