@@ -11,7 +11,7 @@ import os
 import pickle
 import signal
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -52,40 +52,51 @@ class Piece:
         return (work(kept) if kept else {}) | ({"set_aside": places} if places else {})
 
 
-def results(open_work: Callable[[], Work], pieces: list[tuple[list, ...]]) -> Iterator[list[dict]]:
+def results(
+    open_work: Callable[[], Work], pieces: Iterable[tuple[list, ...]]
+) -> Iterator[list[dict]]:
     """What the work that `open_work` opens makes of the batches of each piece, in order.
 
     Raises what the work raises, and UserError where a piece kills its process again and again.
     """
     settings = run_settings()
-    todo = deque(Piece(number, piece) for number, piece in enumerate(pieces))
+    fresh = (Piece(number, piece) for number, piece in enumerate(pieces))
     if settings.engine == "local" and settings.processes == 0:
         work = None
-        while todo:
+        for piece in fresh:
             work = work or open_work()
-            yield todo.popleft().done_by(work)
+            yield piece.done_by(work)
         return
     attempt = partial(_by_ray if settings.engine == "ray" else _by_processes, open_work)
-    finished, deaths, next_one = {}, Counter(), 0
-    window = _AHEAD * max(1, settings.processes or physical_cores())
+    most = _AHEAD * max(1, settings.processes or physical_cores())
+    again: deque[Piece] = deque()
+    given, finished, deaths = 0, {}, Counter()
+    next_one = 0
 
     def offered() -> Iterator[Piece | None]:
+        nonlocal given
         while True:
-            near = todo and todo[0].number < next_one + window
-            yield todo.popleft() if near else None
+            if again:
+                yield again.popleft()
+            elif given < next_one + most and (piece := next(fresh, None)) is not None:
+                given += 1
+                yield piece
+            else:
+                yield None
 
     attempts = attempt(offered())
-    while next_one < len(pieces):
+    while True:
         while next_one not in finished:
-            piece, outcome = next(attempts)
+            if (done := next(attempts, None)) is None:
+                return
+            piece, outcome = done
             if outcome is not DIED:
                 finished[piece.number] = outcome
                 continue
             deaths[piece.number] += 1
-            todo.appendleft(piece if deaths[piece.number] == 1 else _without(attempt, piece))
+            again.append(piece if deaths[piece.number] == 1 else _without(attempt, piece))
         yield finished.pop(next_one)
         next_one += 1
-    attempts.close()
 
 
 def _without(attempt: Callable, piece: Piece) -> Piece:
@@ -118,10 +129,9 @@ def _by_processes(
 
     def start(number: int) -> tuple:
         ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_serve, args=(theirs, opener, threads, number), daemon=True
-        )
-        process.start()
+        process = context.Process(target=_serve, args=(theirs, opener), daemon=True)
+        with _environment(OMP_NUM_THREADS=str(threads), **_card(number)):
+            process.start()
         theirs.close()
         return ours, process, number
 
@@ -133,6 +143,8 @@ def _by_processes(
                 busy[worker[0]] = (worker, piece)
                 with suppress(ConnectionError):  # it died idle: that shows as the answer is read
                     worker[0].send(piece)
+            if not busy:
+                return
             connection: Any
             for connection in wait(list(busy)):
                 worker, piece = busy.pop(connection)
@@ -209,6 +221,8 @@ def _by_ray(
         while True:
             while len(waiting) < count and (piece := next(offered)) is not None:
                 waiting[remote.remote(opener, piece, place)] = piece
+            if not waiting:
+                return
             (done, *_), _ = ray.wait(list(waiting), num_returns=1)
             piece = waiting.pop(done)
             try:
