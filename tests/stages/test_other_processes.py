@@ -23,6 +23,7 @@ STAGES = ("extract", "tokenize", "negatives", "sample", "evaluate")
 @pytest.mark.parametrize("dataset", SMALL)
 def test_work_opens_from_what_was_pickled(inside, dataset):
     settings, paths = read_dataset(dataset), Paths(dataset)
+    assert pickle.loads(pickle.dumps(settings)) == settings
     for opener in (partial(encoder, settings, paths), partial(reorderer, settings, paths)):
         again = pickle.loads(pickle.dumps(opener))
         for name, value in opener()([0, 1]).items():
@@ -43,7 +44,7 @@ def test_every_stage_by_two_processes_gives_the_same_bytes(inside, dataset):
         return digests(Path("data", dataset)) | digests(Path("reports", "metrics", dataset))
 
     before = products()
-    write_run(inside / "home", **OFTEN, processes=2, extract_batch=3, tokenize_batch=8)
+    write_run(inside / "home", **OFTEN, processes=2)
     try:
         for stage in STAGES:
             run(stage, dataset)
