@@ -14,8 +14,8 @@ from pipeline.negatives import (
     reorder_sequence,
 )
 from pipeline.runtime.device import device
-from pipeline.runtime.engine import Work
 from pipeline.runtime.files import sha256_file
+from pipeline.runtime.pieces import Work
 from pipeline.runtime.progress import in_batches
 from pipeline.runtime.run import run_settings
 from pipeline.runtime.scratch import fingerprint, scratch

@@ -15,8 +15,8 @@ from pipeline.metrics.dance import listen
 from pipeline.metrics.genre import Gallery
 from pipeline.metrics.midi_truth import Truth, truth_of
 from pipeline.metrics.music import Spectra, spectra
-from pipeline.runtime.engine import Work
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.pieces import Work
 from pipeline.storage.manifest import Clip, Manifest
 from pipeline.storage.store import Store
 
@@ -58,11 +58,12 @@ class DanceData:
         clips where there is none.
         """
         sampled = set(self.samples.ids)
+        usable = {"test": sampled & set(self.tokens.ids), "infer": sampled}
         for split in ("test", "infer"):
             if numbers := [
                 number
                 for number in self.manifest.of(split)
-                if self.manifest.clips[number].id in sampled
+                if self.manifest.clips[number].id in usable[split]
             ]:
                 return numbers
         raise UserError(

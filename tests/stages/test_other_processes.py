@@ -4,15 +4,17 @@ import pickle
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pipeline.metrics.genre import load_gallery
+from pipeline.storage.store import Store, write_store
 from stages.config import read_dataset
 from stages.content import open_content
 from stages.negatives import reorderer
 from stages.paths import Paths
 from stages.sample import drawer
-from stages.tokenize import encoder
+from stages.tokenize import encoder, write_tokens
 from tests.helpers.full_disk import digests
 from tests.helpers.house import OFTEN, SMALL, run
 from tests.helpers.run_file import write_run
@@ -35,6 +37,17 @@ def test_work_opens_from_what_was_pickled(inside, dataset):
     if dataset == "toy_dance":
         music = open_content(settings, paths.manifest(None))
         assert pickle.dumps((music, load_gallery(paths.judge).embed))
+
+
+def test_rows_set_aside_have_no_tokens(tmp_path):
+    parts = [
+        {"set_aside": np.array([0, 1])},
+        {"tokens": np.array([[1, 2], [3, 4]]), "set_aside": np.array([1])},
+        {"tokens": np.array([[5, 6]])},
+    ]
+    with write_store(tmp_path / "t.h5", "tokens", ["c", "e", "f"], {}) as store:
+        assert write_tokens(store, parts) == 2
+    assert Store(tmp_path / "t.h5", "tokens")["tokens"][:].tolist() == [[1, 2], [3, 4], [5, 6]]
 
 
 @pytest.mark.soak
