@@ -126,6 +126,16 @@ class Dataset(Section, Generic[D]):
         root = getattr(self.download, "media_root", None)
         return None if root is None else str(root)
 
+    def __reduce__(self) -> tuple:
+        """Its content: a class with parameters has no name by which another process finds it."""
+        places = ((name, task) for name in SETTINGS for task in SETTINGS[name])
+        place = next(at for at in places if SETTINGS[at[0]][at[1]] is type(self))
+        return _sent, (*place, self.model_dump())
+
+
+def _sent(dataset: str, task: str, content: dict) -> "AnyDataset":
+    return SETTINGS[dataset][task].model_validate(content)
+
 
 class DanceToMusic(Dataset[D], Generic[D]):
     """Music for dance videos."""

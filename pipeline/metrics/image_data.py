@@ -64,7 +64,7 @@ class ImageData:
         """The manifest rows that are measured: the test pictures for whose captions or classes
         there are samples.
         """
-        sampled = set(self.samples.ids)
+        sampled = set(self.samples.ids) & set(self.tokens.ids)
         numbers = [
             number
             for number in self.manifest.of("test")
