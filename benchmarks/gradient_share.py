@@ -103,7 +103,7 @@ def draw(path: Path, curves: dict[float, list[dict[str, float]]]) -> None:
             x, y = ([row[name] for row in found] for name in ("step", "share"))
             panel.plot(x, y, color=colour, linewidth=1.3, label=f"λ {strength:g}")
         panel.set(yscale="log", xlabel="step", title="contrast's share of the gradient")
-        panel.legend(loc="center right", fontsize=7)
+        panel.legend(loc="center right", bbox_to_anchor=(1, 0.33), fontsize=7)
 
 
 def main() -> None:
