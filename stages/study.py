@@ -50,7 +50,7 @@ def study(
     read_dataset(dataset)
     grid, folder = read_grid(STUDY / f"{dataset}.yaml"), REPORTS / "study" / dataset
     rows = plan(dataset, grid, _split(split), only, _numbers(seeds))
-    marks, world, known = marks_of(rows, dataset), world_of(dataset), read_rows(folder)
+    marks, world, known = marks_of(rows, dataset), world_of(dataset, grid.shared), read_rows(folder)
     left = [row for row in rows if not is_done(folder, row, marks[row.name].row, world)]
     if listed:
         for row in rows:

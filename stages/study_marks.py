@@ -93,10 +93,11 @@ def chosen(section: BaseModel, *but: str) -> dict:
     }
 
 
-def world_of(dataset: str) -> str:
+def world_of(dataset: str, shared: dict[str, object]) -> str:
     """A digest of what the rows of a study must share to be compared: the content of the stores,
     token by token, so that a store written anew with the same content stays the same world, and
-    the basic settings but for contrast, seed and sampling, which are what rows differ in.
+    the basic settings but for contrast, seed and sampling, which are what rows differ in, with
+    what all runs of the grid share.
     """
     paths = Paths(dataset)
     tokens, conditions = Store(paths.tokens, "tokens"), Store(paths.conditions, "conditions")
@@ -105,6 +106,7 @@ def world_of(dataset: str) -> str:
         chosen(settings.media),
         chosen(settings.train, "contrast", "seed", "init"),
         chosen(settings.evaluate, "examples"),
+        shared,
     ]
     content = hashlib.sha256(tokens["tokens"][:].tobytes()).hexdigest()
     return fingerprint(basics, content, list(tokens.ids), list(conditions.ids))[:16]

@@ -78,7 +78,7 @@ def _start(planned: Planned, name: str, world: str, grid: Grid) -> Path:
     be.
     """
     run = grid.runs[name]
-    difference = {**run.set, "train.seed": planned.seed}
+    difference = {**grid.shared, **run.set, "train.seed": planned.seed}
     first = replace(
         planned, run=name, contrast=run.contrast, difference=difference, start=run.start
     )

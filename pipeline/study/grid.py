@@ -84,7 +84,8 @@ class Grid(Section):
     main one first; `items`: the metrics whose figures are kept item by item, for pairing.
     `seconds`: a guess at what a training and a sampling take, used until a row tells. `samplings`:
     keys of sample.sampling by name.
-    `baseline`: the run that all others are compared with.
+    `baseline`: the run that all others are compared with. `shared`: what all runs set, such as a
+    shorter training.
     """
 
     seeds: tuple[Seed, ...] = Field(min_length=1)
@@ -94,6 +95,7 @@ class Grid(Section):
     seconds: dict[Literal["train", "sample"], Positive]
     samplings: dict[str, dict[str, object]]
     baseline: str = "vanilla"
+    shared: dict[str, object] = {}
     runs: dict[str, Training]
     sweeps: tuple[Sweep, ...] = ()
     claims: tuple[Claim, ...] = ()
@@ -197,7 +199,7 @@ def _all(dataset: str, grid: Grid, split: Split) -> Iterator[Planned]:
                 }
                 yield Planned(
                     *(dataset, name, seed, sampling, split, run.contrast),
-                    {**run.set, "train.seed": seed, **drawn},
+                    {**grid.shared, **run.set, "train.seed": seed, **drawn},
                     run.start,
                 )
 

@@ -135,19 +135,20 @@ def test_a_change_of_what_decides_a_row_makes_it_again_and_other_changes_do_not(
     kept = file.read_text()
     grid = read_grid(studied / "params" / "study" / "digits.yaml")
     rows = plan("digits", grid, only="vanilla,inter", seeds=(0,))
-    before = marks_of(rows, "digits"), world_of("digits")
+    before = marks_of(rows, "digits"), world_of("digits", grid.shared)
     settings = YAML(typ="safe", pure=True).load(kept)
     settings["train"]["contrast"]["inter_weight"] = 0.3  # the run has its own, vanilla none
     settings["train"]["loss"]["t_sampling"] = "importance"  # the default, written out
     settings["sample"]["sampling"]["guidance"] = 3.0  # every sampling has its own
     try:
         YAML().dump(settings, file)
-        assert (marks_of(rows, "digits"), world_of("digits")) == before
+        assert (marks_of(rows, "digits"), world_of("digits", grid.shared)) == before
         settings["train"]["steps"] = 4
         YAML().dump(settings, file)
-        marks, world = marks_of(rows, "digits"), world_of("digits")
+        marks, world = marks_of(rows, "digits"), world_of("digits", grid.shared)
         assert world != before[1]
         assert all(marks[name].row != before[0][name].row for name in marks)
+        assert world_of("digits", {"train.steps": 2}) != world
     finally:
         file.write_text(kept)
 
