@@ -78,5 +78,7 @@ def test_commands_settings_metrics_and_python_are_there(site):
         assert f"<code>{key}</code>" in settings
     assert "Training steps between checkpoints" in settings
     assert "Own − others" in (site / "metrics.html").read_text()
-    assert "cdcd.score" in (site / "tour.html").read_text()
+    tour = (site / "tour.html").read_text()
+    assert tour.count("data:image/png") == 4
+    assert "<audio" in tour
     assert 'id="cdcd.scoring.score"' in (site / "reference" / "python.html").read_text()
