@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test check types soak study clean
+.PHONY: help setup repro test check types soak study tour docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,12 @@ study: setup  ## Train the grids of params/study (states its hours first; rows t
 
 soak: setup  ## The long tests: kills, fuzz, several processes
 	$(BIN)/python -m pytest -m soak
+
+tour: setup  ## Execute docs/tour.ipynb with the models that are built here, and draw the README's pictures
+	TOUR_PICTURES=docs/pictures $(BIN)/python docs/tools/tour.py
+
+docs: setup  ## Build the documentation as a site, into build/site (its search needs a server: python -m http.server -d build/site)
+	$(BIN)/python -m mkdocs build --strict --site-dir build/site
 
 clean:  ## Remove what the stages made (DVC's cache keeps it)
 	rm -rf data/*/ reports/index.html reports/examples

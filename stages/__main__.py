@@ -48,12 +48,17 @@ class OneByOne(TyperGroup):
 
 
 def load(name: str):
-    """The command of stages/NAME.py: its function NAME, or its `app` where there are several."""
+    """The command of stages/NAME.py, about to be called: what killed stages left is removed."""
     if name in STAGES:
         from pipeline.runtime.memory import keep_memory
 
         sweep_outputs()
         keep_memory()
+    return command_of(name)
+
+
+def command_of(name: str):
+    """The command of stages/NAME.py: its function NAME, or its `app` where there are several."""
     module = import_module(f"stages.{name}")
     if hasattr(module, "app"):
         return typer.main.get_command(module.app)
