@@ -37,11 +37,10 @@ def tokenize(dataset: DatasetArgument) -> None:
     started, batches = time.perf_counter(), in_batches(rows, run_settings().tokenize_batch)
     mark = fingerprint("tokens", settings.codec, provenance, paths.raw, *code("codecs"))
     with scratch(mark) as folder:
-        title = f"{dataset}: tokenising"
-        made = partial(shards, folder, batches, partial(encoder, settings, paths), title, True)
+        made = partial(shards, folder, batches, partial(encoder, settings, paths), sets_aside=True)
         aside = {
             batch[place]
-            for batch, part in zip(batches, made())
+            for batch, part in zip(batches, made(title=f"{dataset}: tokenising"))
             for place in part.get("set_aside", ())
         }
         if len(aside) == len(rows):
@@ -51,7 +50,7 @@ def tokenize(dataset: DatasetArgument) -> None:
             provenance["set_aside"] = sorted(manifest.clips[row].id for row in aside)
         with write_store(paths.tokens, "tokens", ids, provenance) as store:
             store.table("codewords", codewords)
-            length = write_tokens(store, made())
+            length = write_tokens(store, made(title=f"{dataset}: writing"))
     seconds = time.perf_counter() - started
     print(f"{dataset}: {len(ids)} rows of {length} codes; {len(ids) / seconds:.1f} a second.")
     for name in provenance.get("set_aside", [])[:10]:

@@ -18,7 +18,8 @@ def by_ray(
     """(piece, outcome) as the processes of a Ray cluster finish."""
     ray = _ray()
     settings, opener = run_settings(), ray.put(pickle.dumps(open_work))
-    remote = ray.remote(num_cpus=1, num_gpus=settings.gpus_a_process, max_retries=0)(_ray_task)
+    gpus = 1 / settings.processes_a_gpu if settings.processes_a_gpu else 0
+    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_ray_task)
     waiting, place = {}, (os.getcwd(), {name: os.environ[name] for name in _SEEN & set(os.environ)})
     count = settings.processes or max(1, int(ray.cluster_resources().get("CPU", 1)))
     gone = (ray.exceptions.WorkerCrashedError, ray.exceptions.ObjectLostError)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.runtime.params import Amount, Count, Share, read_yaml, validate
+from pipeline.runtime.params import Amount, Count, read_yaml, validate
 from pipeline.runtime.processor import Choice
 from pipeline.runtime.scratch import home
 
@@ -43,8 +43,8 @@ class RunSettings(BaseModel):
     """Who works over files: processes of this machine, or a Ray cluster (`RAY_ADDRESS`)."""
     processes: int = Field(default=0, strict=True, ge=0, le=4096)
     """How many of them; 0: this one alone, or all cores of the cluster."""
-    gpus_a_process: Share = 0.0
-    """The part of a GPU that each process on a Ray cluster asks for."""
+    processes_a_gpu: Amount = 0
+    """Processes of a Ray cluster that share a GPU; 0: they ask for none."""
     extract_batch: Count = 20
     """Clips whose conditions are computed, and kept across a kill, at once."""
     tokenize_batch: Count = 32
