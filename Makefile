@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test check types soak study clean
+.PHONY: help setup repro test check types soak study gpu clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ study: setup  ## Train the grids of params/study (states its hours first; rows t
 
 soak: setup  ## The long tests: kills, fuzz, several processes
 	$(BIN)/python -m pytest -m soak
+
+gpu: setup  ## Measure networks and stages on a GPU, into benchmarks/README.md
+	$(BIN)/python -m benchmarks.gpu --write
 
 clean:  ## Remove what the stages made (DVC's cache keeps it)
 	rm -rf data/*/ reports/index.html reports/examples

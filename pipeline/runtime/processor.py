@@ -55,10 +55,10 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> Processor:
 
 def fastest_products(which: Processor) -> Choice:
     """The products that the table names for a processor; torch's own where it has no row."""
-    found = [
-        row.products for row in rows() if (row.maker, row.feature) == (which.maker, which.feature)
-    ]
-    return found[0] if found else "torch"
+    for row in rows():
+        if (row.maker, row.feature) == (which.maker, which.feature):
+            return row.products
+    return "torch"
 
 
 @lru_cache(maxsize=1)
