@@ -14,7 +14,8 @@ from pipeline.metrics.dance_data import DanceData
 from pipeline.metrics.dance_rows import describe_clips, evaluate_dance
 from pipeline.metrics.few import withhold
 from pipeline.metrics.genre import load_gallery
-from pipeline.metrics.images import ImageData, evaluate_images
+from pipeline.metrics.image_data import ImageData
+from pipeline.metrics.images import evaluate_images
 from pipeline.metrics.judges import load_judge
 from pipeline.metrics.results import ClipResult, Evaluation, Result, write_evaluation
 from pipeline.model.released import load_network

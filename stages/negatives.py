@@ -14,8 +14,8 @@ from pipeline.negatives import (
     reorder_sequence,
 )
 from pipeline.runtime.device import device
-from pipeline.runtime.engine import Work
 from pipeline.runtime.files import sha256_file
+from pipeline.runtime.pieces import Work
 from pipeline.runtime.progress import in_batches
 from pipeline.runtime.run import run_settings
 from pipeline.runtime.scratch import fingerprint, scratch
@@ -61,10 +61,7 @@ def negatives(dataset: DatasetArgument) -> None:
         if config.n_inter:
             write_partners(store, config, manifest, rows, tokens)
         if of_codes:
-            store.field("intra", (config.n_intra, config.chunks), "uint16")
-            for first in range(0, len(ids), _ORDERS):
-                orders = [orders_of(config, name) for name in ids[first : first + _ORDERS]]
-                store.write("intra", slice(first, first + len(orders)), np.stack(orders))
+            write_orders(store, config, ids)
         elif config.n_intra:
             write_reordered(store, settings, paths, rows, tokens)
 
@@ -73,6 +70,14 @@ def orders_of(config: Negatives, name: str) -> np.ndarray:
     """[n_intra, chunks]: the orders in which the chunks of an item are laid out."""
     generator = numpy_generator(config.seed, "intra", name)
     return derangements(generator, config.n_intra, config.chunks)
+
+
+def write_orders(store: StoreWriter, config: Negatives, ids: list[str]) -> None:
+    """Writes `intra`: the orders alone, in which the reader lays out the codes."""
+    store.field("intra", (config.n_intra, config.chunks), "uint16")
+    for first in range(0, len(ids), _ORDERS):
+        orders = [orders_of(config, name) for name in ids[first : first + _ORDERS]]
+        store.write("intra", slice(first, first + len(orders)), np.stack(orders))
 
 
 def write_partners(

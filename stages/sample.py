@@ -16,9 +16,9 @@ from pipeline.model.released import load_network
 from pipeline.negatives import inter_rows
 from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.device import device
-from pipeline.runtime.engine import Work
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import sha256_file
+from pipeline.runtime.pieces import Work
 from pipeline.runtime.progress import in_batches
 from pipeline.runtime.run import run_settings
 from pipeline.runtime.scratch import fingerprint, scratch

@@ -6,8 +6,10 @@ manifest in which the validation items stand in the place of the test items, whi
 all: a choice made here cannot have looked at them.
 """
 
+import csv
 import os
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -134,8 +136,6 @@ def measured(
 
 def _read_evaluation(folder: Path) -> Evaluation:
     """What the stage `evaluate` wrote."""
-    import csv
-
     with open(folder / "clips.csv", newline="") as handle:
         clips = [
             ClipResult(**{**line, "value": float(line["value"])}) for line in csv.DictReader(handle)
@@ -214,7 +214,5 @@ def _processor() -> str:
 @contextmanager
 def tidy_room(house: Path, planned: Planned) -> Iterator[None]:
     """Removes the samples of a row once it is written; what a failed one has drawn stays."""
-    import shutil
-
     yield
     shutil.rmtree(house / f"{planned.sampling}-{planned.split}", ignore_errors=True)

@@ -8,9 +8,9 @@ import numpy as np
 
 from pipeline.codecs.vqgan import VQGAN
 from pipeline.runtime.device import device
-from pipeline.runtime.engine import Work
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import sha256_file
+from pipeline.runtime.pieces import Work
 from pipeline.runtime.progress import in_batches
 from pipeline.runtime.run import run_settings
 from pipeline.runtime.scratch import fingerprint, scratch

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TypeVar
 
-from pipeline.generation.timings import Timings
+from cdcd.demo.making import Made
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import is_full
 from pipeline.runtime.progress import Listener, heard_by
@@ -45,8 +45,11 @@ def sentence(text: str, kind: str = "mistake") -> str:
     return f'<p class="said {kind}" role="status">{"".join(marked)}</p>'
 
 
-def done(timings: Timings) -> str:
-    """A sentence, as HTML, on how long it took and where most of the time went."""
-    spent = sorted(timings.seconds.items(), key=lambda item: -item[1])[:3]
-    parts = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in spent)
-    return sentence(f"Made in {sum(timings.seconds.values()):.1f} s ({parts}).", "done")
+def done(made: Made) -> str:
+    """A sentence, as HTML, on how long it took, where most of the time went, and what the ticks at
+    a spectrogram are.
+    """
+    seconds = made.timings.seconds
+    most = sorted(seconds, key=lambda name: -seconds[name])[:3]
+    parts = ", ".join(f"{name} {seconds[name]:.1f} s" for name in most)
+    return sentence(f"Made in {sum(seconds.values()):.1f} s ({parts}). {made.note}".strip(), "done")

@@ -27,8 +27,8 @@ TABS: dict[Task, Callable[[Any, Workshop], None]] = {
 }
 EDITORS: dict[Task, tuple[str, Callable[[Any, Workshop], None]]] = {
     "dance": ("music", music_editor),
-    "caption": ("picture, by caption", picture_editor),
-    "class": ("picture, by class", picture_editor),
+    "caption": ("by caption", picture_editor),
+    "class": ("by class", picture_editor),
 }
 FONTS = ["system-ui", "sans-serif"]
 WAITING = 20  # more than so many at once are asked to come back
@@ -41,13 +41,14 @@ POLICY = (
 CSS = """
 .gradio-container {width: 100%; max-width: 1180px !important; margin: 0 auto !important}
 @media (max-width: 600px) {.gradio-container main {padding: 12px !important}}
+.answer .html-container, .named .html-container {padding: 0 !important}
 .answer {min-height: 3.2rem}
 .said {margin: 0; padding: .7rem .9rem; border-radius: 6px; border-left: 4px solid}
 .said.model {padding: 0; border: 0; opacity: .6; font-size: .85rem}
 .said.mistake {border-color: #d55e00; background: rgba(213, 94, 0, .10)}
 .said.done {border-color: #009e73; background: rgba(0, 158, 115, .08)}
 .pixels img {image-rendering: pixelated}
-.pixels .image-frame img {width: 100%; height: 100%; object-fit: contain}
+.variant .pixels img {width: 100%; height: 100%; object-fit: contain}
 .spectrogram img {width: 100%; height: auto}
 """
 
@@ -74,9 +75,9 @@ def build(models: Mapping[Task, Model | UserError], shop: Workshop) -> gr.Blocks
 
 def _tab(model: Model | UserError, lay_out: Callable[[Any, Workshop], None], shop: Workshop):
     if isinstance(model, UserError):
-        gr.HTML(sentence(str(model)))
+        gr.HTML(sentence(str(model)), elem_classes="named")
         return
-    gr.HTML(sentence(f"Model: {model.name}", "model"), padding=False)
+    gr.HTML(sentence(f"Model: {model.name}", "model"), elem_classes="named")
     lay_out(model, shop)
 
 

@@ -28,15 +28,15 @@ def music_editor(model: MusicModel, shop: Workshop) -> None:
     """Lays out the editor of music."""
     bounds = shop.bounds
     with gr.Row():
-        with gr.Column(min_width=280):
+        with gr.Column(min_width=280) as left:
             sound = gr.File(
-                label="Music: a sound file, or a film with sound",
+                label="Music, or a film with sound",
                 file_types=["audio", "video"],
                 height=170,
                 elem_id="edit_sound",
             )
             video = gr.Video(
-                label=f"The dance that the new part follows, at most {bounds.seconds:g} s",
+                label=f"The dance to follow, up to {bounds.seconds:g} s",
                 sources=["upload"],
                 height=260,
                 elem_id="edit_video",
@@ -49,12 +49,13 @@ def music_editor(model: MusicModel, shop: Workshop) -> None:
                 )
             inputs = {"sound": sound, "video": video, "start_s": start_s, "end_s": end_s}
             inputs |= {"strength": strength(), **dancer(model), **settings(model, bounds)}
-            if model.reads.pose.kind == "coco17":
-                first, second = dances(shop.examples).values()
-                row = [first, second, "markers", "2", "4"]
-                chosen = [sound, video, inputs["pose"], start_s, end_s]
-                examples({"Try the end of a song for another dancer": row}, chosen)
             button = gr.Button("Make the part anew", variant="primary", elem_id="edit_music_go")
+    if model.reads.pose.kind == "coco17":
+        first, second = dances(shop.examples).values()
+        row = [first, second, "markers", "2", "4"]
+        with left:
+            chosen = [sound, video, inputs["pose"], start_s, end_s]
+            examples({"Try the end of a song for another dancer": row}, chosen)
     results = Results(True, bounds)
     connect("reading the video", inputs, partial(shop.edit_music, model), results, button)
 
@@ -64,8 +65,8 @@ def picture_editor(model: PictureModel, shop: Workshop) -> None:
     name, reads = f"edit_{model.task}", model.reads
     told = CAPTIONS.get(model.settings.data, OTHER_CAPTIONS)
     with gr.Row():
-        with gr.Column(min_width=280):
-            picture = picture_input("A picture; touch two corners of the part", f"{name}_picture")
+        with gr.Column(min_width=280) as left:
+            picture = picture_input("A picture: touch two corners", f"{name}_picture")
         with gr.Column(min_width=280):
             words = (
                 class_choice(model, f"{name}_words")
@@ -83,17 +84,16 @@ def picture_editor(model: PictureModel, shop: Workshop) -> None:
             inputs = {"picture": picture, "words": words, "part": part, "strength": strength()}
             inputs |= {f"number_{n}": number for n, number in enumerate(numbers)}
             inputs |= settings(model, shop.bounds)
-            if (file := _example(model, shop)) is not None:
-                side = model.size // 2
-                said = reads.classes[-1] if isinstance(reads, Classes) else told[1]
-                row = [file, said, "rectangle", 0, 0, side, side]
-                examples({"Try it on a picture": row}, [picture, words, part, *numbers])
             button = gr.Button("Make the part anew", variant="primary", elem_id=f"{name}_go")
+    if (file := _example(model, shop)) is not None:
+        side = model.size // 2
+        said = reads.classes[-1] if isinstance(reads, Classes) else told[1]
+        row = [file, said, "rectangle", 0, 0, side, side]
+        with left:
+            examples({"Try it on a picture": row}, [picture, words, part, *numbers])
     part.change(_named, part, numbers, api_visibility="private", queue=False)
     corner = gr.State(None)
-    picture.select(
-        _touched, [corner, *numbers], [corner, *numbers], api_visibility="private", queue=False
-    )
+    picture.select(_touched, corner, [corner, *numbers], api_visibility="private", queue=False)
     picture.clear(lambda: None, None, corner, api_visibility="private", queue=False)
     results = Results(False, shop.bounds)
     connect("reading the picture", inputs, partial(_edited, shop, model), results, button)
@@ -101,9 +101,7 @@ def picture_editor(model: PictureModel, shop: Workshop) -> None:
 
 def strength() -> gr.Slider:
     """The share of the part's tokens that is made anew."""
-    return gr.Slider(
-        0.05, 1, 1, step=0.05, label="Strength: share of the part's codes that is made anew"
-    )
+    return gr.Slider(0.05, 1, 1, step=0.05, label="Strength: share of its codes that is made anew")
 
 
 def _edited(shop: Workshop, model: PictureModel, **asked) -> Made:
@@ -116,7 +114,7 @@ def _named(part: str) -> list[dict]:
     return [gr.update(label=label, visible=bool(label)) for label in PARTS[part]]
 
 
-def _touched(corner: list[int] | None, *numbers: float | None, touch: gr.SelectData) -> list:
+def _touched(corner: list[int] | None, touch: gr.SelectData) -> list:
     """The first corner kept, or the rectangle between it and the second."""
     x, y = touch.index
     if corner is None:

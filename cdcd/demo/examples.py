@@ -17,7 +17,7 @@ CAPTIONS = {
 }
 OTHER_CAPTIONS = ("a small bird with a red head and white wings", "a dog on the beach")
 _DANCES = {"a drawn break dancer": 0, "a drawn krump dancer": 7}  # numbers of test songs
-_SECONDS, _SIDE = 4.0, 256
+_SECONDS, _SIDE = 4.0, 128
 
 
 def dances(folder: Path) -> dict[str, Path]:

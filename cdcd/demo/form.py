@@ -20,7 +20,7 @@ READERS = {
     "blazepose": "BlazePose: people",
     "movenet": "MoveNet: people",
     "keypoint_rcnn": "Keypoint R-CNN: people, slow",
-    "markers": "markers: the drawn dancers of the examples",
+    "markers": "markers: drawn dancers",
 }
 
 
@@ -93,6 +93,7 @@ class Results:
                 picture = gr.Image(
                     type="filepath",
                     interactive=False,
+                    height=260,
                     buttons=["fullscreen"],
                     elem_classes="pixels",
                 )
@@ -120,7 +121,7 @@ class Results:
     def filled(self, answered: Made | str) -> list[Any]:
         """The values of `outputs`: results, or a sentence and nothing else."""
         variants = [] if isinstance(answered, str) else answered.variants
-        said = sentence(answered) if isinstance(answered, str) else done(answered.timings)
+        said = sentence(answered) if isinstance(answered, str) else done(answered)
         values: list[Any] = [said]
         for number, place in enumerate(self.places):
             variant = variants[number] if number < len(variants) else None
@@ -148,10 +149,14 @@ def connect(
     """
 
     def handler(data: dict, progress=gr.Progress()) -> list[Any]:  # noqa: B008
-        def listener(doing: str, count: int, total: int | None) -> None:
-            progress((count, total) if total else None, desc=doing)
+        share = 0.0
 
-        progress(0, desc=title)
+        def listener(doing: str, count: int, total: int | None) -> None:
+            nonlocal share
+            share = count / total if total else share
+            progress(share, desc=doing)
+
+        listener(title, 0, None)
         asked = {name: data[component] for name, component in inputs.items()}
         return results.filled(answer(make, asked, listener))
 

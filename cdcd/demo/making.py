@@ -39,10 +39,11 @@ class Variant:
 
 @dataclass(frozen=True)
 class Made:
-    """Results side by side, and where the time went."""
+    """Results side by side, where the time went, and what is to be said of them."""
 
     variants: list[Variant]
     timings: Timings
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -197,17 +198,18 @@ class Workshop:
         """
         folder, rate = self.new_folder(), made.sample_rate
         films, sounds = (made.save(folder / f"{name}{end}") for end in (".mp4", ".wav"))
-        above = None
+        above, note = None, "Ticks below a spectrogram are the onsets of its music."
         if before is not None:
             heard = before[: made.waveforms.shape[1]]
             above = onset_times(onset_envelope(heard, rate), "5hz")
+            note = "Ticks below a spectrogram are onsets now, ticks above those of before."
         variants = []
         with made.timings.of("drawing spectrograms"):
             for seed, film, sound, waveform in zip(made.seeds, films, sounds, made.waveforms):
                 picture = sound.with_suffix(".png")
                 draw_spectrogram(picture, waveform, rate, above)
                 variants.append(Variant(f"Seed {seed}", film, picture, (film, sound)))
-        return Made(variants, made.timings)
+        return Made(variants, made.timings, note)
 
     def _pictures(self, made: Pictures, name: str) -> Made:
         files = made.save(self.new_folder() / f"{name}.png")

@@ -22,10 +22,10 @@ from pipeline.features.pose import Pose
 from pipeline.features.pose_reader import MarkerReader, PoseConfig, PoseReader
 from pipeline.features.tracking import Tracking
 from pipeline.runtime.arrays import read_array
-from pipeline.runtime.engine import Work
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, sha256_file
 from pipeline.runtime.params import Section
+from pipeline.runtime.pieces import Work
 from pipeline.runtime.progress import in_batches, in_threads
 from pipeline.runtime.run import run_settings
 from pipeline.runtime.shards import shards

@@ -13,10 +13,10 @@ import torch
 from pipeline.datasets.captions import captions_of
 from pipeline.features.text import CONTEXT, END, ClipText, tokenise
 from pipeline.runtime.device import device
-from pipeline.runtime.engine import Work
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import sha256_file
 from pipeline.runtime.params import Section, Width
+from pipeline.runtime.pieces import Work
 from pipeline.runtime.progress import in_batches
 from pipeline.runtime.run import run_settings
 from pipeline.runtime.shards import shards

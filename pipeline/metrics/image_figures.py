@@ -16,7 +16,7 @@ from pipeline.metrics.accuracy import top_k_hits
 from pipeline.metrics.bootstrap import interval, weighted_mean
 from pipeline.metrics.clip_score import clip_scores, r_precision_hits
 from pipeline.metrics.fid import Features, Reference, kept_features
-from pipeline.metrics.judges import Judge
+from pipeline.metrics.judge import Judge
 from pipeline.metrics.results import ClipResult, Result
 from pipeline.metrics.shapes import score_shapes
 

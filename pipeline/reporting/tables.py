@@ -105,6 +105,7 @@ _PICTURE_BLOCKS: list[tuple[str, str, list[Column]]] = [
     ),
     ("fid", "Distance to real pictures, by both reference sets", [("fid", "*")]),
 ]
+_OF_PICTURES = ("fid", "clip_score", "r_precision", "top1_accuracy", "all_correct")
 _COPYING = (
     "copying",
     "Copies of training items",
@@ -160,7 +161,7 @@ def blocks(results: Iterable[Result]) -> list[Block]:
     """
     results = list(results)
     present = list(dict.fromkeys((result.metric, result.protocol) for result in results))
-    of_pictures = any(name == "fid" for name, _ in present)
+    of_pictures = any(name in _OF_PICTURES for name, _ in present)
     plan = [*(_PICTURE_BLOCKS if of_pictures else _DANCE_BLOCKS), _COPYING, _ADHERENCE]
     planned = [(name, title, _resolve(columns, present)) for name, title, columns in plan]
     planned = [

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.runtime.arrays import read_arrays
-from pipeline.runtime.engine import Work, results
+from pipeline.runtime.engine import results
 from pipeline.runtime.errors import DamagedFile, UserError
 from pipeline.runtime.files import atomic
+from pipeline.runtime.pieces import Work
 from pipeline.runtime.progress import in_batches, progress
 from pipeline.runtime.scratch import fingerprint
 

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.metrics.results import Evaluation, Result
 from pipeline.runtime.errors import DamagedFile
@@ -97,14 +98,17 @@ def _number(value: object) -> object:
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
+def _result(numbers: dict[str, Any]) -> Result:
+    """A line as it was written, what is not defined as NaN."""
+    undefined: dict[str, Any] = {key: math.nan for key, value in numbers.items() if value is None}
+    return Result(**(numbers | undefined))
+
+
 def read_row(path: Path) -> Row:
     """The row in a file; raises UserError when it is none."""
     content = read_json(path)
     try:
-        results = [
-            Result(**{key: math.nan if value is None else value for key, value in one.items()})
-            for one in content.pop("results")
-        ]
+        results = [_result(one) for one in content.pop("results")]
         return Row(**content, results=results)
     except (KeyError, TypeError, AttributeError):
         raise DamagedFile(path, "it is not a row of a study") from None

@@ -45,7 +45,9 @@ def equal_weight(strength):
 
 
 def test_the_table_of_equal_adherence_is_what_the_closed_forms_give():
-    rows = re.findall(r"^\| ([\d.e-]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", TEXT, re.MULTILINE)
+    rows = re.findall(
+        r"^\| ([\d.e-]+) \| ([\d.]+) \| ([\d.]+) \| (-?[\d.]+) \|$", TEXT, re.MULTILINE
+    )
     assert [float(row[0]) for row in rows] == [5e-5, 0.01, 0.1, 0.3, 0.5]
     for strength, weight, drawn, validated in rows:
         p = difference(float(strength))
