@@ -88,7 +88,10 @@ def samples_a_second(dataset: str, steps: int) -> float:
     """How fast the trained model of a data set samples one batch with so many steps."""
     settings, paths = read_dataset(dataset), Paths(dataset)
     conditions = Store(paths.conditions, "conditions")
-    manifest, network = paths.manifest(settings.media_root), fitting_model(paths, conditions)
+    manifest, network = (
+        paths.manifest(settings.media_root),
+        fitting_model(settings, paths, conditions),
+    )
     rows = rows_to_sample(manifest, conditions, AT_ONCE)
     ids = [manifest.clips[row].id for row in rows]
     inputs = condition_inputs(conditions, conditions.rows_of(ids))
