@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test check types soak study tour docs clean
+.PHONY: help setup repro test check types soak study gpu tour docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ tour: setup  ## Execute docs/tour.ipynb with the models that are built here, and
 
 docs: setup  ## Build the documentation as a site, into build/site (its search needs a server: python -m http.server -d build/site)
 	$(BIN)/python -m mkdocs build --strict --site-dir build/site
+
+gpu: setup  ## Measure networks and stages on a GPU, into benchmarks/README.md
+	$(BIN)/python -m benchmarks.gpu --write
 
 clean:  ## Remove what the stages made (DVC's cache keeps it)
 	rm -rf data/*/ reports/index.html reports/examples

@@ -6,6 +6,7 @@ import ast
 import os
 import signal
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 
@@ -108,6 +109,15 @@ def _stop(number: int, _frame: object) -> None:
     raise Stopped(signal.Signals(number).name)
 
 
+def _note(words: list[str], seconds: float) -> None:
+    """Keeps how long a stage of a data set took."""
+    match words:
+        case [stage, dataset] if stage in STAGES and not dataset.startswith("-"):
+            from pipeline.runtime.seconds import note_seconds
+
+            note_seconds(dataset, stage, seconds)
+
+
 def main() -> None:
     """Runs the command line; a UserError ends with its sentence and exit code 1, a wrong command
     with 2, and SIGINT or SIGTERM with 75: a training saves its step first (`pipeline.training`),
@@ -115,8 +125,13 @@ def main() -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
+    started = time.monotonic()
     try:
         app()
+    except SystemExit as end:
+        if not end.code:
+            _note(sys.argv[1:], time.monotonic() - started)
+        raise
     except Stopped as stopped:
         print(f"Stopped by {stopped}; run the same command again.", file=sys.stderr)
         sys.exit(os.EX_TEMPFAIL)

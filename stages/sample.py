@@ -121,6 +121,7 @@ def drawer(settings: AnyDataset, paths: Paths, conditioned_on: dict[str, list[st
     """What draws the samples of (kind, seed, position) under the conditions of the ids that each
     kind names, opened in the process that does it.
     """
+    choose_products()
     conditions = Store(paths.conditions, "conditions")
     network, config = fitting_model(settings, paths, conditions), settings.sample
 
@@ -178,6 +179,7 @@ def further_drawer(settings: AnyDataset, paths: Paths, pairs: list[tuple[int, in
     """What draws the samples of (seed, position) under the captions `pairs` (row, number, name),
     opened in the process that does it.
     """
+    choose_products()
     conditions = Store(paths.conditions, "conditions")
     network, config = fitting_model(settings, paths, conditions), settings.sample
 

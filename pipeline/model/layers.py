@@ -259,6 +259,8 @@ class LinearFeedForward(nn.Sequential):
     def forward(self, input: Tensor) -> Tensor:
         """The network's answer [..., width] to tokens [..., width]."""
         widen, narrow = self[0], self[2]
+        assert isinstance(widen, Linear)
+        assert isinstance(narrow, Linear)
         if input.shape[:-1].numel() < 4 * input.shape[-1]:
             return super().forward(input)
         wide = F.silu(products.linear(input, GELU2.SLOPE * widen.weight, GELU2.SLOPE * widen.bias))

@@ -1,5 +1,6 @@
 """The yardstick must measure the same mathematics, and measure it right."""
 
+import math
 import os
 import time
 from dataclasses import replace
@@ -10,10 +11,14 @@ import torch
 from typer.testing import CliRunner
 
 import benchmarks.__main__ as command
+from benchmarks import core, gpu
 from benchmarks.cases import CASES
 from benchmarks.measure import flops, interleaved, passes_over, peak_memory, seconds_of
+from benchmarks.page import END, START
+from benchmarks.steps import fewest
 from benchmarks.timed_runs import Bench, one_side
 from benchmarks.worker import Worker
+from pipeline.metrics.results import Result
 from pipeline.runtime.errors import UserError
 
 CPU = torch.device("cpu")
@@ -147,15 +152,22 @@ class Here:
         return peak_memory(self.runs[name], CPU)
 
 
+def test_the_ceiling_is_the_highest_rate_of_the_run(monkeypatch):
+    rates = iter([2e9, 3e9, 1e9])
+    monkeypatch.setattr(core, "matmul_rate", lambda *arguments: next(rates))
+    ceiling = core.Ceiling(CPU, torch.float32, time.perf_counter)
+    assert [ceiling.again() for _ in range(3)] == [2e9, 3e9, 3e9]
+
+
 def test_the_command_prints_every_row_and_writes_it_down(monkeypatch, tmp_path):
-    monkeypatch.setattr(command, "Worker", Here)
-    monkeypatch.setattr(command, "CASES", {"mini": SMALL["text"]})
-    monkeypatch.setattr(command, "matmul_rate", lambda *arguments: 1e9)
+    monkeypatch.setattr(core, "Worker", Here)
+    for module in (command, core):
+        monkeypatch.setattr(module, "CASES", {"mini": SMALL["text"]})
+    monkeypatch.setattr(core, "matmul_rate", lambda *arguments: 1e9)
     monkeypatch.setattr(command, "README", readme := tmp_path / "README.md")
     monkeypatch.setattr(command, "_count_passes", lambda say: None)
     readme.write_text(
-        f"# Kept\n{command.START}\n### mini: 1\nold\n\n### other: 2\nstays\n{command.END}\nkept"
-        " too\n"
+        f"# Kept\n{START}\n### mini: 1\nold\n\n### other: 2\nstays\n{END}\nkept too\n"
     )
     result = CliRunner().invoke(
         command.app, ["--case", "mini", "--chains", "mini", "--repeats", "1", "--write"]
@@ -168,6 +180,8 @@ def test_the_command_prints_every_row_and_writes_it_down(monkeypatch, tmp_path):
         "reverse step",
         "head and loss",
         "all / passes",
+        "Beside one busy process",
+        "ratio, both keeping",
     ):
         assert row in result.output
         assert row in readme.read_text()
@@ -176,3 +190,26 @@ def test_the_command_prints_every_row_and_writes_it_down(monkeypatch, tmp_path):
     assert readme.read_text().startswith("# Kept\n")
     assert readme.read_text().endswith("\nkept too\n")
     assert CliRunner().invoke(command.app, ["--case", "nothing"]).exit_code == 2
+
+
+def test_without_a_gpu_the_gpu_tables_are_refused_in_a_sentence(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    result = CliRunner().invoke(gpu.app, [])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: There is no GPU here")
+    assert result.output.count("\n") == 1
+
+
+@pytest.mark.parametrize(("better", "expected"), [(True, ("halton", 10)), (False, ("random", 5))])
+def test_the_fewest_steps_within_the_interval_of_the_best(better, expected):
+    def line(mean):
+        return Result("model", "m", "", mean, math.nan, mean - 2, mean + 2, 1, 1, 1)
+
+    found = {
+        ("random", 5): line(80.0),
+        ("random", 10): line(88.0),
+        ("halton", 10): line(89.0),
+        ("random", 40): line(90.0),
+        ("purity", 5): None,
+    }
+    assert fewest(found, better) == expected

@@ -12,7 +12,9 @@ import pytest
 import torch
 from torch import nn
 
+from pipeline.runtime.cpu import use_products
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.products import products
 from pipeline.runtime.seeds import torch_generator
 from pipeline.training.checkpoint import Checkpoints
 from pipeline.training.engine import Hooks, Outcome, Plan, fit
@@ -138,6 +140,20 @@ def test_other_settings_are_refused_and_other_code_begins_anew(
     fit(Line(), batch_at, plan(), tmp_path / "run", Hooks(start=lambda: begun.append(1)))
     assert begun == [1]
     assert "The code has changed" in capsys.readouterr().err
+
+
+def test_a_resumed_training_keeps_the_products_it_began_with(run_yaml, tmp_path, capsys):
+    run_yaml(checkpoint_every=5)
+    try:
+        with pytest.raises(Killed):
+            fit(Line(), dying_at(8), plan(), tmp_path)
+        assert products.name == "torch"
+        assert use_products("onednn") == "onednn"
+        fit(Line(), batch_at, plan(), tmp_path)
+        assert products.name == "torch"
+        assert "Going on with the products it began with: torch." in capsys.readouterr().err
+    finally:
+        use_products("torch")
 
 
 def test_a_loss_that_is_no_number_is_told(run_yaml, tmp_path):

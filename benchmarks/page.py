@@ -1,0 +1,34 @@
+"""Where measured tables go: between two marks of a page, in place of those of the same titles."""
+
+from pathlib import Path
+
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.files import atomic
+
+README = Path(__file__).with_name("README.md")
+TIMES = Path(__file__).parents[1] / "docs" / "times.md"
+START, END = "<!-- measured -->", "<!-- end of what was measured -->"
+
+
+def write_results(readme: Path, lines: list[str]) -> None:
+    """Puts the sections of `lines` between the two marks of the README, in place of those that had
+    their titles.
+
+    Raises UserError when the marks are not there.
+    """
+    before, start, rest = readme.read_text().partition(START)
+    between, end, after = rest.partition(END)
+    if not (start and end):
+        raise UserError(
+            f"{readme} has lost the line {START if not start else END}, where the results go; put"
+            " it back."
+        )
+    sections = _sections(between) | _sections("\n".join(lines))
+    with atomic(readme) as fresh:
+        fresh.write_text("\n\n".join([before + START, *sections.values(), END + after]))
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The parts of `text` that begin with "### TITLE: ", by their titles."""
+    parts = (part.strip() for part in text.split("### ")[1:])
+    return {part.partition(":")[0]: f"### {part}" for part in parts}
