@@ -128,7 +128,8 @@ def test_what_is_broken_is_told_and_the_page_goes_on(page, tmp_path):
     ).first.click()
     (tmp_path / "large.mp4").write_bytes(bytes(2**20 + 1))
     page.set_input_files("#dance_video input[type=file]", tmp_path / "large.mp4")
-    page.get_by_text("exceeds the maximum allowed size").wait_for()
+    page.get_by_text("large.mp4 has 1.0 MB, and 1 MB are the most").wait_for()
+    assert page.locator("#dance_video video:visible").count() == 0
 
 
 def test_a_part_of_a_picture_is_made_anew(page, tmp_path):
