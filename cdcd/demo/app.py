@@ -73,6 +73,7 @@ def build(models: Mapping[Task, Model | UserError], shop: Workshop) -> gr.Blocks
                 for task, (name, lay_out) in EDITORS.items():
                     with gr.Tab(name, id=f"edit_{task}"):
                         _tab(models[task], lay_out, shop)
+        page.load(js=LIMIT.read_text().replace("MEGABYTES", str(shop.bounds.megabytes)))
     page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
     return page
 
@@ -96,7 +97,6 @@ def application(page: gr.Blocks, shop: Workshop) -> FastAPI:
         response.headers["Referrer-Policy"] = "no-referrer"
         return response
 
-    script = LIMIT.read_text()
     return gr.mount_gradio_app(
         app,
         page,
@@ -111,7 +111,6 @@ def application(page: gr.Blocks, shop: Workshop) -> FastAPI:
         enable_monitoring=False,
         theme=Default(primary_hue="blue", font=FONTS, font_mono=["ui-monospace", "monospace"]),
         css=CSS,
-        head=f"<script>{script.replace('MEGABYTES', str(shop.bounds.megabytes))}</script>",
     )
 
 

@@ -1,5 +1,5 @@
-// A file over the bound is told in a sentence before it is sent; the server refuses it as well.
-(() => {
+() => {
+  // A file over the bound is told in a sentence before it is sent; the server refuses it as well.
   const told = (file) => {
     document.querySelector(".too-large")?.remove();
     if (!file) return;
@@ -12,7 +12,8 @@
     document.body.append(sentence);
   };
   const refuse = (event, files) => {
-    const large = [...(files ?? [])].find((file) => file.size > MEGABYTES * 2 ** 20);
+    if (!files?.length) return;
+    const large = [...files].find((file) => file.size > MEGABYTES * 2 ** 20);
     told(large);
     if (large) {
       event.preventDefault();
@@ -24,4 +25,4 @@
   document.addEventListener("input", chosen, true);
   document.addEventListener("change", chosen, true);
   document.addEventListener("drop", (event) => refuse(event, event.dataTransfer?.files), true);
-})();
+}
