@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -33,6 +34,7 @@ EDITORS: dict[Task, tuple[str, Callable[[Any, Workshop], None]]] = {
 FONTS = ["system-ui", "sans-serif"]
 WAITING = 20  # more than so many at once are asked to come back
 HOUR = 3600
+LIMIT = Path(__file__).with_name("limit.js")
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; style-src 'self'"
     " 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self'"
@@ -45,6 +47,8 @@ CSS = """
 .answer {min-height: 3.2rem}
 .said {margin: 0; padding: .7rem .9rem; border-radius: 6px; border-left: 4px solid}
 .said.model {padding: 0; border: 0; opacity: .6; font-size: .85rem}
+.too-large {position: fixed; inset: auto 1rem 1rem; z-index: 1000}
+.said.too-large.mistake {background: #fbeee6; color: #1f2328}
 .said.mistake {border-color: #d55e00; background: rgba(213, 94, 0, .10)}
 .said.done {border-color: #009e73; background: rgba(0, 158, 115, .08)}
 .pixels img {image-rendering: pixelated}
@@ -69,6 +73,7 @@ def build(models: Mapping[Task, Model | UserError], shop: Workshop) -> gr.Blocks
                 for task, (name, lay_out) in EDITORS.items():
                     with gr.Tab(name, id=f"edit_{task}"):
                         _tab(models[task], lay_out, shop)
+        page.load(js=LIMIT.read_text().replace("MEGABYTES", str(shop.bounds.megabytes)))
     page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
     return page
 

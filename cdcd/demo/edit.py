@@ -66,7 +66,7 @@ def picture_editor(model: PictureModel, shop: Workshop) -> None:
     told = CAPTIONS.get(model.settings.data, OTHER_CAPTIONS)
     with gr.Row():
         with gr.Column(min_width=280) as left:
-            picture = picture_input("A picture: touch two corners", f"{name}_picture")
+            picture = picture_input("A picture", f"{name}_picture")
         with gr.Column(min_width=280):
             words = (
                 class_choice(model, f"{name}_words")
@@ -92,9 +92,6 @@ def picture_editor(model: PictureModel, shop: Workshop) -> None:
         with left:
             examples({"Try it on a picture": row}, [picture, words, part, *numbers])
     part.change(_named, part, numbers, api_visibility="private", queue=False)
-    corner = gr.State(None)
-    picture.select(_touched, corner, [corner, *numbers], api_visibility="private", queue=False)
-    picture.clear(lambda: None, None, corner, api_visibility="private", queue=False)
     results = Results(False, shop.bounds)
     connect("reading the picture", inputs, partial(_edited, shop, model), results, button)
 
@@ -112,15 +109,6 @@ def _edited(shop: Workshop, model: PictureModel, **asked) -> Made:
 def _named(part: str) -> list[dict]:
     """The four numbers, called as the part needs them."""
     return [gr.update(label=label, visible=bool(label)) for label in PARTS[part]]
-
-
-def _touched(corner: list[int] | None, touch: gr.SelectData) -> list:
-    """The first corner kept, or the rectangle between it and the second."""
-    x, y = touch.index
-    if corner is None:
-        return [[x, y], x, y, 0, 0]
-    left, top = min(x, corner[0]), min(y, corner[1])
-    return [None, left, top, abs(x - corner[0]) + 1, abs(y - corner[1]) + 1]
 
 
 def _example(model: PictureModel, shop: Workshop):

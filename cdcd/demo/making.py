@@ -174,8 +174,7 @@ class Workshop:
             rectangle = _four(numbers)
             if min(rectangle[2:]) <= 0:
                 raise UserError(
-                    "Say which part: touch two opposite corners of it in the picture, or give left,"
-                    " top, width and height."
+                    "Say which part: give its left, top, width and height in the picture's pixels."
                 )
         elif part == "around":
             left, top, right, bottom = map(round, _four(numbers))

@@ -1,25 +1,28 @@
 """Small models of all tasks, and a workshop for them, in a folder of their own."""
 
+import numpy as np
 import pytest
 
 from pipeline.generation import dances
 from pipeline.generation.opening import open_model
-from tests.helpers.small_models import dance_files, moving, picture_files
+from tests.helpers.small_models import RATE, dance_files, moving, picture_files, write_dance
 
 pytest.importorskip("gradio", reason="the demo needs `pip install 'cdcd[demo]'`")
 
 from cdcd.demo import dance, edit
 from cdcd.demo.bounds import Bounds
 from cdcd.demo.making import Workshop
-from tests.helpers.small_models import write_dance
+from pipeline.media.video import mux_sound
 
 
 @pytest.fixture(scope="package", autouse=True)
 def films(tmp_path_factory):
     """Two dances to try, in place of the drawn ones; dancers are read from brightness."""
     folder = tmp_path_factory.mktemp("films")
+    noise = np.random.default_rng(0).normal(0, 0.1, round(1.2 * RATE))
+    mux_sound(write_dance(folder / "silent.mp4", 1.2), folder / "one.mp4", noise, RATE)
     made = {
-        "one": write_dance(folder / "one.mp4", 1.2),
+        "one": folder / "one.mp4",
         "another": write_dance(folder / "another.mp4", 1.5, seed=2),
     }
     with pytest.MonkeyPatch.context() as patch:

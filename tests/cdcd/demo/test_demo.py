@@ -10,7 +10,6 @@ from typer.testing import CliRunner
 from cdcd.demo import making
 from cdcd.demo.answering import answer, done, sentence
 from cdcd.demo.app import application, build, listening
-from cdcd.demo.edit import _touched
 from cdcd.demo.examples import dances, digit, scene
 from cdcd.demo.form import Results
 from pipeline.generation.dances import PoseSource
@@ -218,16 +217,6 @@ def test_a_tab_without_a_model_says_which_command_makes_it(models, shop):
     for place in page.fns.values():
         if place.queue:
             assert (place.concurrency_id, place.concurrency_limit) == ("model", 1)
-
-
-def test_two_touches_are_a_rectangle():
-    class Touch:
-        index = (9, 3)
-
-    first = _touched(None, Touch)
-    assert first == [[9, 3], 9, 3, 0, 0]
-    Touch.index = (4, 8)
-    assert _touched(first[0], Touch) == [None, 4, 3, 6, 6]
 
 
 def test_a_mistake_empties_the_results(shop):

@@ -4,7 +4,6 @@ this machine is asked for.
 
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -17,7 +16,7 @@ import uvicorn
 
 from cdcd.demo.app import application, build, listening
 
-WAIT = 120_000  # milliseconds, for machines with other work
+WAIT = 30_000  # milliseconds, for machines with other work
 SENTENCE = ".said.done:visible, .said.mistake:visible"
 
 
@@ -110,7 +109,7 @@ def test_every_tab_does_its_work(page, tmp_path):
 def test_what_is_broken_is_told_and_the_page_goes_on(page, tmp_path):
     (tmp_path / "broken.mp4").write_text("no film")
     page.set_input_files("#dance_video input[type=file]", tmp_path / "broken.mp4")
-    page.wait_for_selector("#dance_video video")
+    page.get_by_label("Clear").locator("visible=true").wait_for()
     assert "broken.mp4 cannot be decoded" in press(page, "dance_go")
 
     tab(page, "caption")
@@ -129,33 +128,21 @@ def test_what_is_broken_is_told_and_the_page_goes_on(page, tmp_path):
     ).first.click()
     (tmp_path / "large.mp4").write_bytes(bytes(2**20 + 1))
     page.set_input_files("#dance_video input[type=file]", tmp_path / "large.mp4")
-    page.get_by_text("exceeds the maximum allowed size").wait_for()
+    page.get_by_text("large.mp4 has 1.0 MB, and 1 MB are the most").wait_for()
+    assert page.locator("#dance_video video:visible").count() == 0
 
 
-def test_a_part_of_a_picture_is_touched(page, tmp_path):
+def test_a_part_of_a_picture_is_made_anew(page, tmp_path):
     tab(page, "edit")
     tab(page, "by class")
     Image.new("RGB", (64, 64), "red").save(tmp_path / "red.png")
     page.set_input_files("#edit_class_picture input[type=file]", tmp_path / "red.png")
-    picture = page.locator("#edit_class_picture img")
-    picture.wait_for()
-    page.wait_for_timeout(500)
-    box = picture.bounding_box()
+    page.locator("#edit_class_picture img").wait_for()
     numbers = page.locator("#edit_class_numbers input")
-    for share in (0.25, 0.75):
-        page.mouse.click(box["x"] + share * box["width"], box["y"] + share * box["height"])
-        page.wait_for_function(
-            "share => document.querySelector('#edit_class_numbers input').value > 8 &&"
-            " (share < .5 || document.querySelectorAll('#edit_class_numbers input')[2].value > 8)",
-            arg=share,
-        )
-    left, top, width, height = (int(numbers.nth(n).input_value()) for n in range(4))
-    assert abs(left - 16) <= 2
-    assert abs(top - 16) <= 2
-    assert abs(width - 33) <= 3
-    assert abs(height - 33) <= 3
+    for place, number in enumerate((0, 0, 32, 32)):
+        numbers.nth(place).fill(str(number))
+        numbers.nth(place).press("Tab")
     assert press(page, "edit_class_go").startswith("Made in")
     numbers.nth(0).fill("60")
     numbers.nth(0).press("Tab")
     assert "does not lie in the picture" in press(page, "edit_class_go")
-    assert Path(tmp_path / "red.png").exists()
