@@ -30,6 +30,7 @@ STAGES = (
 )
 TOOLS = (
     *("generate", "edit", "export", "load", "score", "fit", "compare", "listen", "mos"),
+    "watch",
     *("preset", "weights", "verify", "clean"),
 )
 

@@ -26,6 +26,7 @@ from pipeline.diffusion.predictions import C, Network, Predictions, noise
 from pipeline.diffusion.process import MaskAndReplace, uniform
 from pipeline.diffusion.steps import ImportanceSteps, UniformSteps
 from pipeline.diffusion.weights import Compared, Weights, contrast_weights, likelihood_weights
+from pipeline.runtime.device import sent
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Decay, Section, Weight
 
@@ -62,9 +63,12 @@ class LossTerms:
     negative: dict[
         str, Tensor
     ]  # setting -> mean cost of a negative's token, nats, unweighted; empty without any
+    gap: dict[str, Tensor]  # setting -> by how much that is above a positive's token
     bound: dict[
         str, Tensor
     ]  # setting -> log N - L_InfoNCE, nats; empty unless asked for (and there is a condition left)
+    t: Int[Tensor, " B"]
+    kl: Float[Tensor, " B"]  # nats a token: L_vb at t
 
 
 class Objective(nn.Module):
@@ -95,6 +99,8 @@ class Objective(nn.Module):
         )
         self.register_buffer("balance", torch.zeros(2, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._watched: Tensor | None = None
 
     def forward(
         self,
@@ -104,6 +110,7 @@ class Objective(nn.Module):
         generator: torch.Generator,
         negatives: dict[str, Tensor] | None = None,
         estimate_bound: bool = False,
+        is_last: bool = True,
     ) -> LossTerms:
         """The loss of tokens x_0 [B, L] given `inputs`, with negatives {"intra": [B, N, L],
         "inter": [B, N, L]} of the setting.
@@ -111,11 +118,11 @@ class Objective(nn.Module):
         Every random number comes from `generator`: t, x_t, dropped conditions, chosen negatives.
         `estimate_bound` adds the mutual-information bound, whose p(z) costs a pass without gradient
         under the null condition (with null_probability 0 its critic is p(z | c) alone); ask for it
-        now and then. A dropped condition takes no part in the contrast. Raises UserError when the
-        loss is not finite or has run away.
+        now and then. A dropped condition takes no part in the contrast. What is learned about t
+        waits for the last part of a batch that comes in several (`is_last`).
         """
         x_0 = x_0.long()
-        t, p_t = (value.to(x_0.device) for value in self.steps.draw(len(x_0), generator))
+        t, p_t = (sent(value, x_0.device) for value in self.steps.draw(len(x_0), generator))
         share = 1 / (p_t * x_0.numel())
         condition, present = self._condition(network, inputs, generator, x_0)
         # x_t before any negative is drawn: settings can be compared pairwise
@@ -138,18 +145,22 @@ class Objective(nn.Module):
 
         main, auxiliary = likelihood.by_loss(costs)
         pushed = contrast.value(costs)
-        self._watch(main + auxiliary, pushed)
         if self.training:
-            self.steps.update(t, costs.step[:, 0])
+            parts = torch.stack([main + auxiliary, pushed]).detach()
+            self._waiting.append((t, costs.step[:, 0], parts))
+            if is_last:
+                self._learn()
+        compared_costs = {term.name: noised.of(term, costs) / x_0.shape[1] for term in chosen}
         return LossTerms(
             total=costs.total + contrast.offset.to(costs.total),
             main=main,
             auxiliary=auxiliary,
             contrast=pushed,
-            negative={
-                term.name: noised.of(term, costs)[:, 1:].mean() / x_0.shape[1] for term in chosen
-            },
+            negative={name: each[:, 1:].mean() for name, each in compared_costs.items()},
+            gap={name: (each[:, 1:] - each[:, :1]).mean() for name, each in compared_costs.items()},
             bound=self._bounds(compared, present) if estimate_bound else {},
+            t=t,
+            kl=costs.step[:, 0] / x_0.shape[1],
         )
 
     @property
@@ -230,30 +241,33 @@ class Objective(nn.Module):
             if term in compared.ratios
         }
 
-    def _watch(self, likelihood: Tensor, contrast: Tensor) -> None:
-        """Stops a run that cannot go on: a loss that is not a number, or negatives that outweigh
-        the likelihood. All processes look at the same means, and stop together.
+    def _learn(self) -> None:
+        """Takes in what the parts of a batch have shown: the losses at each t, and how likelihood
+        and contrast stand to each other, the same in all processes.
         """
-        parts = torch.stack([likelihood, contrast]).detach()
+        steps, losses, parts = zip(*self._waiting)
+        self._waiting.clear()
+        self.steps.update(torch.cat(steps), torch.cat(losses))
+        watched = torch.stack(parts).mean(0)
         if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(parts)
-            parts /= dist.get_world_size()
-        likelihood, contrast = parts
-        if not bool(torch.isfinite(likelihood + contrast)):
+            dist.all_reduce(watched)
+            watched /= dist.get_world_size()
+        self._watched = watched
+        if self.terms and self._contrast.form != "infonce" and self._contrast.cap is None:
+            self.balance.mul_(MEMORY).add_(watched.to(self.balance), alpha=1 - MEMORY)
+            self.seen.add_(1)
+
+    def check(self) -> None:
+        """Raises UserError for a training that cannot go on: a loss that is not a number, or
+        negatives that outweigh the likelihood. It reads from the device, which waits for it.
+        """
+        if self._watched is not None and not bool(torch.isfinite(self._watched).all()):
+            likelihood, contrast = self._watched.tolist()
             raise UserError(
-                f"The loss is no longer finite (likelihood {float(likelihood):g}, contrast"
-                f" {float(contrast):g}); resume from the last checkpoint with a lower learning"
-                " rate, a lower contrastive weight or a cap."
+                f"The loss is no longer finite (likelihood {likelihood:g}, contrast {contrast:g});"
+                " resume from the last checkpoint with a lower learning rate, a lower contrastive"
+                " weight or a cap."
             )
-        if (
-            not self.training
-            or not self.terms
-            or self._contrast.form == "infonce"
-            or self._contrast.cap is not None
-        ):
-            return
-        self.balance.mul_(MEMORY).add_(parts.to(self.balance), alpha=1 - MEMORY)
-        self.seen.add_(1)
         if int(self.seen) >= PATIENCE and float(self.balance.sum()) < 0:
             raise UserError(
                 "The negative term has run away: it outweighs the likelihood, so the loss falls"

@@ -10,6 +10,7 @@ from torch import Tensor
 from pipeline.diffusion.contrast import Contrast, Term, adaptive_weight, difference, infonce
 from pipeline.diffusion.losses import HeadTerms
 from pipeline.diffusion.predictions import Noised
+from pipeline.runtime.device import sent
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def contrast_weights(
             offset += (weight * (value - (slope * compared.losses[term]).sum(1))).sum()
         else:
             n_drawn = columns.stop - columns.start
-            slope = difference(config, n_stored[term.kind], n_drawn).to(share.device)[None]
+            slope = sent(difference(config, n_stored[term.kind], n_drawn), share.device)[None]
         of_term: Tensor = getattr(weights, term.loss)
         of_term[:, 0] += weight * slope[:, 0]
         of_term[:, columns] = weight[:, None] * slope[:, 1:]

@@ -7,11 +7,15 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
+import torch
 import torch.distributed as dist
 
 from pipeline.runtime.device import device
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.run import run_settings
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -33,9 +37,9 @@ def alone(bf16: bool = False) -> "Fabric":
 @contextmanager
 def processes(bf16: bool = False) -> Iterator["Fabric"]:
     """This process among those that torchrun or srun announce, or alone; the group ends with the
-    block.
+    block. Raises UserError where another of them ends, or is not heard of for `wait_s` of run.yaml.
     """
-    world, machines = _announced()
+    world, machines = announced()
     if world == 1:
         yield alone(bf16)
         return
@@ -45,7 +49,9 @@ def processes(bf16: bool = False) -> Iterator["Fabric"]:
 
     fabric = Fabric(
         accelerator=_accelerator(),
-        strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False),
+        strategy=DDPStrategy(
+            broadcast_buffers=False, timeout=timedelta(seconds=run_settings().wait_s)
+        ),
         devices=world // machines,
         num_nodes=machines,
         precision=_precision(bf16),
@@ -53,8 +59,21 @@ def processes(bf16: bool = False) -> Iterator["Fabric"]:
     fabric.launch()
     try:
         yield fabric
-    finally:
-        dist.destroy_process_group()
+    except RuntimeError as error:
+        if not _is_about_others(error):
+            raise
+        reason = str(error).strip().partition("\n")[0][-120:]
+        raise UserError(
+            f"Another of the {world} processes of this training has ended or is not heard of"
+            f" ({reason}), and so all end; run the same command again, with as many processes or"
+            " another number: it goes on from the last checkpoint."
+        ) from None
+    dist.destroy_process_group()
+
+
+def _is_about_others(error: RuntimeError) -> bool:
+    """Whether an error says that another process does not answer, in the words of gloo or NCCL."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 def _import_fabric() -> None:
@@ -73,7 +92,7 @@ def _import_fabric() -> None:
             del sys.modules["torchmetrics"]
 
 
-def _announced() -> tuple[int, int]:
+def announced() -> tuple[int, int]:
     """The processes and the machines of this job."""
     given = os.environ
     if "TORCHELASTIC_RUN_ID" in given:
@@ -85,7 +104,11 @@ def _announced() -> tuple[int, int]:
 
 
 def _accelerator() -> str:
-    return "cuda" if device().type == "cuda" else "cpu"
+    """What Fabric calls it; float32 products of a GPU go through TF32 unless run.yaml says no."""
+    if device().type != "cuda":
+        return "cpu"
+    torch.set_float32_matmul_precision("high" if run_settings().tf32 else "highest")
+    return "cuda"
 
 
 def _precision(bf16: bool) -> Literal["bf16-mixed", "32-true"]:
