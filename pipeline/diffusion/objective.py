@@ -262,7 +262,7 @@ class Objective(nn.Module):
         negatives that outweigh the likelihood. It reads from the device, which waits for it.
         """
         if self._watched is not None and not bool(torch.isfinite(self._watched).all()):
-            likelihood, contrast = self._watched.tolist()
+            likelihood, contrast = self._watched.cpu().tolist()
             raise UserError(
                 f"The loss is no longer finite (likelihood {likelihood:g}, contrast {contrast:g});"
                 " resume from the last checkpoint with a lower learning rate, a lower contrastive"

@@ -40,7 +40,7 @@ def launched(prefix: str, words: tuple[str, ...]) -> list[str]:
         raise UserError(_trouble(f"cannot be read ({error})")) from None
     if not command:
         raise UserError(_trouble("is empty"))
-    beside = Path(sys.executable).with_name(command[0])  # of the same environment
+    beside = Path(sys.executable).parent / command[0]  # of the same environment
     if shutil.which(command[0]) is None and beside.exists():
         command[0] = str(beside)
     if Path(command[0]).name == "torchrun":

@@ -164,7 +164,7 @@ class LRSchedule:
         """
         if self.plateau is None or not self._waiting:
             return
-        losses = self.mean(torch.stack(self._waiting)).tolist()
+        losses = self.mean(torch.stack(self._waiting)).cpu().tolist()
         self._waiting.clear()
         for loss in losses:
             self.plateau.step(loss)
