@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup repro test check types soak clean
+.PHONY: help setup repro test check types soak study clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -19,8 +19,8 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@$(BIN)/python -m stages weights get blazepose || echo "cdcd generate needs it for your own clips; all else works."
 	@touch $@
 
-repro: setup  ## Rebuild everything: download to report (dvc repro)
-	$(BIN)/dvc repro
+repro: setup  ## Rebuild everything: download to report (dvc repro, data sets side by side)
+	$(BIN)/python -m stages repro
 	@echo "Done: read reports/README.md, open reports/index.html in a browser."
 
 test: check  ## Check, then run the tests (under ten minutes on two cores)
@@ -33,6 +33,12 @@ check: setup types  ## Format, lint, types, and the graph of stages
 
 types: setup  ## Check the types of pipeline, stages and cdcd
 	$(BIN)/basedpyright
+
+study: setup  ## Train the grids of params/study (states its hours first; rows that are there are skipped)
+	@for dataset in $(or $(DATASETS),digits toy_shapes toy_dance); do \
+	  $(BIN)/python -m stages study $$dataset --list | tail -n 1; done
+	@for dataset in $(or $(DATASETS),digits toy_shapes toy_dance); do \
+	  $(BIN)/python -m stages study $$dataset || exit 1; done
 
 soak: setup  ## The long tests: kills, fuzz, several processes
 	$(BIN)/python -m pytest -m soak

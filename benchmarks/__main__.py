@@ -16,7 +16,7 @@ from benchmarks.cases import CASES, N_NEGATIVES
 from benchmarks.measure import Clock, flops, interleaved, matmul_rate, passes_over
 from benchmarks.timed_runs import Bench, chain_names, chain_runs, one_side
 from benchmarks.worker import Make, Worker
-from pipeline.runtime.cpu import use_fast_products
+from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.device import device as default_device
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
@@ -65,7 +65,7 @@ def main(
     """Times the diffusion core against its textbook twin, the two taking turns, and against the
     network's FLOPs.
     """
-    use_fast_products()
+    choose_products()
     if threads:
         torch.set_num_threads(threads)
     device, dtype = default_device(), torch.bfloat16 if bf16 else torch.float32

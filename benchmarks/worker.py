@@ -9,8 +9,9 @@ from multiprocessing.connection import Connection
 import torch
 
 from benchmarks.measure import Clock, peak_memory, seconds_of
-from pipeline.runtime.cpu import keep_memory, use_fast_products
+from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.memory import keep_memory
 
 Make = Callable[[], dict[str, Callable[[], object]]]
 
@@ -61,7 +62,7 @@ def _serve(
     pipe: Connection, make: Make, keeps: bool, device: torch.device, clock: Clock, threads: int
 ) -> None:
     torch.set_num_threads(threads)
-    use_fast_products()
+    choose_products()
     if keeps:
         keep_memory()
     runs = make()

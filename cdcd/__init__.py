@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cdcd.finding import load
+    from cdcd.scoring import score
     from pipeline.codecs.jukebox import JukeboxVQVAE
     from pipeline.codecs.vqgan import VQGAN
     from pipeline.generation.dances import PoseSource
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.model.network import load_model
     from pipeline.model.released import load_released
     from pipeline.runtime.errors import UserError
+    from pipeline.scoring.scores import Scores
 
 __version__ = version("cdcd")
 __all__ = [
@@ -25,12 +27,14 @@ __all__ = [
     "MusicModel",
     "PictureModel",
     "PoseSource",
+    "Scores",
     "UserError",
     "VQGAN",
     "beat_scores",
     "load",
     "load_model",
     "load_released",
+    "score",
 ]
 
 _HOMES = {
@@ -38,12 +42,14 @@ _HOMES = {
     "MusicModel": "pipeline.generation.music",
     "PictureModel": "pipeline.generation.pictures",
     "PoseSource": "pipeline.generation.dances",
+    "Scores": "pipeline.scoring.scores",
     "UserError": "pipeline.runtime.errors",
     "VQGAN": "pipeline.codecs.vqgan",
     "beat_scores": "pipeline.metrics.beats",
     "load": "cdcd.finding",
     "load_model": "pipeline.model.network",
     "load_released": "pipeline.model.released",
+    "score": "cdcd.scoring",
 }
 
 

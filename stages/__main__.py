@@ -29,9 +29,8 @@ STAGES = (
     "report",
 )
 TOOLS = (
-    *("generate", "edit", "export", "load", "score", "fit", "compare", "listen", "mos"),
-    "watch",
-    *("preset", "weights", "verify", "clean"),
+    *("generate", "edit", "demo", "export", "load", "score", "fit", "compare", "listen", "mos"),
+    *("watch", "study", "repro", "preset", "weights", "verify", "clean"),
 )
 
 
@@ -51,7 +50,10 @@ class OneByOne(TyperGroup):
 def load(name: str):
     """The command of stages/NAME.py: its function NAME, or its `app` where there are several."""
     if name in STAGES:
+        from pipeline.runtime.memory import keep_memory
+
         sweep_outputs()
+        keep_memory()
     module = import_module(f"stages.{name}")
     if hasattr(module, "app"):
         return typer.main.get_command(module.app)

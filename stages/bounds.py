@@ -102,6 +102,22 @@ def _contrast(settings: "AnyDataset", setting: str) -> Iterator[str]:
             "train.loss.null_probability is 0, but train.contrast.form infonce needs conditions"
             " that are dropped; 0.1 is usual."
         )
+    if kinds and contrast.form == "cca":
+        if kinds != {"inter"}:
+            yield (
+                f"train.contrast.form is cca, which contrasts the conditions of different samples,"
+                f" but contrast is {setting}; take step_inter or sample_inter."
+            )
+        if train.init is None:
+            yield (
+                "train.init is null, but train.contrast.form cca starts from and is compared with a"
+                " trained model; name its file there."
+            )
+        if train.batch_size < 2:
+            yield (
+                "train.batch_size is 1, but train.contrast.form cca takes its negatives from the"
+                " batch; 2 or more."
+            )
     if contrast.contrastive_steps is not None and contrast.contrastive_steps > (
         train.diffusion_steps
     ):
@@ -122,6 +138,11 @@ def _sampling(settings: "AnyDataset") -> Iterator[str]:
         yield (
             f"sample.sampling.guidance is {sample.sampling.guidance:g}, which needs a model trained"
             " with train.loss.null_probability above 0; 1 is no guidance."
+        )
+    if sample.sampling.guidance_schedule != "constant" and sample.sampling.guidance == 1:
+        yield (
+            f"sample.sampling.guidance_schedule is {sample.sampling.guidance_schedule}, but"
+            " sample.sampling.guidance is 1, no guidance; raise it, or keep the schedule constant."
         )
     if len(set(sample.seeds)) < len(sample.seeds):
         yield f"sample.seeds is {list(sample.seeds)}, where a seed stands twice."
@@ -154,7 +175,8 @@ def _sound(settings: "DanceToMusic") -> Iterator[str]:
     tokens = None if hop is None else samples // hop
     if hop is not None and codec.crop < hop:
         yield f"codec.crop is {codec.crop}, shorter than one code, {hop} samples."
-    if tokens is not None and settings.negatives.chunks > tokens:
+    chunks = settings.negatives.chunks if settings.negatives.n_intra else 0
+    if tokens is not None and chunks > tokens:
         yield (
             f"negatives.chunks is {settings.negatives.chunks}, more than the {tokens} codes of a"
             " clip."
@@ -212,6 +234,8 @@ def _pictures(settings: "CaptionToImage | ClassToImage") -> Iterator[str]:
             f"media.image_size is {side}, which must be a multiple of {factor}, the pixels a side"
             " of one code, and more than that."
         )
+    if not negatives.n_intra:
+        return
     root, whole = isqrt(negatives.chunks), side // factor
     if negatives.intra == "sequence":
         if negatives.chunks > whole**2:

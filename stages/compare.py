@@ -8,6 +8,7 @@ import typer
 
 from pipeline.reporting.comparison import write_comparison
 from pipeline.reporting.experiments import collect
+from pipeline.study.luck import read_luck
 from stages.config import DatasetArgument
 from stages.paths import REPORTS
 
@@ -32,7 +33,7 @@ def compare(
     ] = 1,
 ) -> None:
     """Compare experiments: runs that differ in the given settings and in nothing else, with their
-    controls.
+    controls; below the luck of training, which reports/study knows, no difference is called one.
 
     In: the experiments that DVC knows (`dvc exp show`), with their settings and reports/metrics.
     Out: OUT/NAME.md, .csv and .png. `make table6` and its like queue the runs that a table of the
@@ -46,7 +47,9 @@ def compare(
     heading = (
         f"{title}: {dataset} by {', '.join(keys)}" if title else f"{dataset} by {', '.join(keys)}"
     )
-    left_out = write_comparison(out / name, heading, dataset, keys, runs, title)
+    left_out = write_comparison(
+        out / name, heading, dataset, keys, runs, title, read_luck(REPORTS / "study", dataset)
+    )
     print(f"{len(runs) - len(left_out)} runs compared in {out / name}.md, .csv and .png.")
     if left_out:
         print(

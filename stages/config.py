@@ -38,7 +38,7 @@ from pipeline.features.extract import ExtractDance
 from pipeline.features.pictures import ExtractCaptions, ExtractLabels
 from pipeline.metrics.dance_rows import EvaluateDance
 from pipeline.metrics.genre import JudgeDance
-from pipeline.metrics.images import EvaluateImages
+from pipeline.metrics.image_data import EvaluateImages
 from pipeline.metrics.judges import JudgeImages
 from pipeline.model.network import CaptionModel, ClassModel, DanceModel
 from pipeline.model.training import Train
@@ -125,6 +125,16 @@ class Dataset(Section, Generic[D]):
         """
         root = getattr(self.download, "media_root", None)
         return None if root is None else str(root)
+
+    def __reduce__(self) -> tuple:
+        """Its content: a class with parameters has no name by which another process finds it."""
+        places = ((name, task) for name in SETTINGS for task in SETTINGS[name])
+        place = next(at for at in places if SETTINGS[at[0]][at[1]] is type(self))
+        return _sent, (*place, self.model_dump())
+
+
+def _sent(dataset: str, task: str, content: dict) -> "AnyDataset":
+    return SETTINGS[dataset][task].model_validate(content)
 
 
 class DanceToMusic(Dataset[D], Generic[D]):

@@ -13,8 +13,9 @@ from pipeline.generation.dances import MOST_SECONDS, PoseSource
 from pipeline.generation.music import Drawing, MusicModel
 from pipeline.generation.results import Music, Pictures
 from pipeline.generation.timings import Timings
-from pipeline.runtime.cpu import keep_memory, use_fast_products
+from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.memory import keep_memory
 from stages import options
 from stages.making import Job, asked_task, opened_for, sound_endings
 
@@ -90,7 +91,7 @@ def edit(
     bird" --rectangle 0,0,64,64, or cdcd edit bird.png --text "a bird in a tree" --margins 8,8,8,8
     """
     keep_memory()
-    use_fast_products()
+    choose_products()
     task = asked_task(dance, text, label)
     part = the_part(task, span, rectangle, margins)
     endings = sound_endings(format, sound_only) if task == "dance" else [".png"]

@@ -2,20 +2,23 @@
 
 import csv
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from pipeline.diffusion.contrast import parse_setting
+from pipeline.diffusion.process import MaskAndReplace
+from pipeline.metrics.adherence import evaluate_adherence
 from pipeline.metrics.dance_data import DanceData
 from pipeline.metrics.dance_rows import describe_clips, evaluate_dance
 from pipeline.metrics.few import withhold
 from pipeline.metrics.genre import load_gallery
-from pipeline.metrics.images import ImageData, evaluate_images
+from pipeline.metrics.image_data import ImageData
+from pipeline.metrics.images import evaluate_images
 from pipeline.metrics.judges import load_judge
-from pipeline.metrics.results import Evaluation, write_evaluation
+from pipeline.metrics.results import ClipResult, Evaluation, Result, write_evaluation
+from pipeline.model.released import load_network
 from pipeline.reporting.examples import copy_curves, write_dance_examples
 from pipeline.reporting.image_examples import write_image_examples
 from pipeline.runtime.device import device
@@ -30,7 +33,7 @@ from stages.config import (
     read_dataset,
 )
 from stages.content import Codec, open_codec, open_content
-from stages.paths import FURTHER_FILE, Paths
+from stages.paths import FURTHER_FILE, MODEL_FILE, Paths
 
 
 def evaluate(dataset: DatasetArgument) -> None:
@@ -51,8 +54,13 @@ def evaluate(dataset: DatasetArgument) -> None:
             evaluation = _dance(settings, paths, examples)
         else:
             evaluation = _pictures(settings, paths, examples)
+        results, clips = adherence_of(settings, paths)
         evaluation = withhold(
-            replace(evaluation, remarks={**evaluation.remarks, **_settings(settings, paths)})
+            Evaluation(
+                [*evaluation.results, *results],
+                [*evaluation.clips, *clips],
+                {**evaluation.remarks, **_settings(settings, paths)},
+            )
         )
         write_evaluation(evaluation, paths.metrics)
     for result in evaluation.results:
@@ -88,6 +96,11 @@ def _settings(settings: AnyDataset, paths: Paths) -> dict[str, object]:
         "sampling_steps": drawn.steps,
         "truncation": drawn.truncation,
         "guidance": drawn.guidance,
+        **(
+            {"guidance_schedule": drawn.guidance_schedule}
+            if drawn.guidance_schedule != "constant"
+            else {}
+        ),
         "order": drawn.order,
         **(
             {"condition": condition.condition, "genre_input": condition.genre_input}
@@ -95,6 +108,26 @@ def _settings(settings: AnyDataset, paths: Paths) -> dict[str, object]:
             else {}
         ),
     }
+
+
+def adherence_of(settings: AnyDataset, paths: Paths) -> tuple[list[Result], list[ClipResult]]:
+    """The adherence of the model to the conditions of the validation split; nothing of a model that
+    has not learned what no condition is.
+    """
+    network = load_network(paths.model / MODEL_FILE).to(device())
+    is_own = settings.train.released is None
+    if network.empty is None or (is_own and settings.train.loss.null_probability == 0):
+        return [], []
+    manifest = paths.manifest(settings.media_root)
+    return evaluate_adherence(
+        network,
+        MaskAndReplace(network.n_codes, network.n_steps),
+        Store(paths.tokens, "tokens"),
+        Store(paths.conditions, "conditions"),
+        [manifest.clips[row] for row in manifest.of("val")],
+        settings.evaluate.bootstrap_draws,
+        settings.evaluate.seed,
+    )
 
 
 def steps_taken(paths: Paths) -> int:

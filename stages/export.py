@@ -32,6 +32,12 @@ def export(
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Half the size: weights rounded to bfloat16.")
     ] = False,
+    name_codec: Annotated[
+        bool,
+        typer.Option(
+            "--name-codec", help="Name a codec that comes with cdcd (studio) instead of packing it."
+        ),
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
 ) -> None:
     """Write the model of a data set as one file that works without this checkout.
@@ -58,7 +64,7 @@ def export(
     folder = None if rev is None else revision_folder(dataset, rev)
     files = built_files(dataset, folder, licence)
     try:
-        write_bundle(files, out, bf16)
+        write_bundle(files, out, bf16, name_codec)
     except OSError as error:
         raise UserError(
             f"--out {out} cannot be written to ({error.strerror}); choose another place."

@@ -30,7 +30,10 @@ def extract(dataset: DatasetArgument) -> None:
                 "Captions and classes are read without a network trained here.\n"
             )
         if isinstance(settings, CaptionToImage):
-            about = extract_captions(settings.extract, manifest, paths.raw, paths.conditions)
+            text = settings.extract
+            mark = fingerprint("captions", text, paths.raw, *code("features", "datasets"))
+            with scratch(mark) as folder:
+                about = extract_captions(text, manifest, paths.raw, paths.conditions, folder)
             cut = f"; {about['captions_cut']} longer ones were cut" if about["captions_cut"] else ""
             longest = f"up to {about['longest_caption']} of CLIP's 77 tokens"
             print(f"{dataset}: captions of {len(manifest.clips)} pictures, {longest}{cut}.")

@@ -11,8 +11,9 @@ from pipeline.generation.dances import MOST_SECONDS, PoseSource
 from pipeline.generation.music import Drawing, MusicModel
 from pipeline.generation.results import Music, Pictures
 from pipeline.generation.timings import Timings
-from pipeline.runtime.cpu import keep_memory, use_fast_products
+from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.memory import keep_memory
 from stages import options
 from stages.making import Job, asked_task, opened_for, sound_endings
 
@@ -67,7 +68,7 @@ def generate(
     circle left of a large blue square", or cdcd generate --label 7
     """
     keep_memory()
-    use_fast_products()
+    choose_products()
     task = asked_task(videos, text, label)
     endings = sound_endings(format, sound_only) if task == "dance" else [".png"]
     job = Job(out, endings, range(seed, seed + variants), force, clean, verbose)

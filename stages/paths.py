@@ -10,6 +10,7 @@ from pipeline.storage.manifest import Manifest, read_manifest
 
 PARAMS = Path("params.yaml")
 PRESETS = Path("params") / "presets"
+STUDY = Path("params") / "study"
 REPORTS = Path("reports")
 CODEC_FILE = "codec.safetensors"
 MODEL_FILE = "model.safetensors"

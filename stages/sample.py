@@ -3,6 +3,7 @@ content it cannot get.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +14,21 @@ from pipeline.diffusion.sampler import sample as draw
 from pipeline.model.network import Network
 from pipeline.model.released import load_network
 from pipeline.negatives import inter_rows
-from pipeline.runtime.cpu import keep_memory, use_fast_products
+from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import sha256_file
+from pipeline.runtime.pieces import Work
 from pipeline.runtime.progress import in_batches
 from pipeline.runtime.run import run_settings
-from pipeline.runtime.scratch import fingerprint, scratch, shards
+from pipeline.runtime.scratch import fingerprint, scratch
 from pipeline.runtime.seeds import torch_generator
+from pipeline.runtime.shards import shards
 from pipeline.storage.conditions import condition_inputs
 from pipeline.storage.manifest import Manifest
 from pipeline.storage.store import Store, write_store
-from stages.config import DatasetArgument, Sample, read_dataset
+from stages.captions import with_captions
+from stages.config import AnyDataset, DatasetArgument, Sample, read_dataset
 from stages.content import open_codec
 from stages.media import write_media
 from stages.paths import FURTHER_FILE, MODEL_FILE, Paths, code
@@ -40,14 +44,13 @@ def sample(dataset: DatasetArgument) -> None:
 
     Example: cdcd sample toy_dance
     """
-    keep_memory()
-    use_fast_products()
+    choose_products()
     settings, paths = read_dataset(dataset), Paths(dataset)
     manifest, conditions = (
         paths.manifest(settings.media_root),
         Store(paths.conditions, "conditions"),
     )
-    network = fitting_model(paths, conditions)
+    network = fitting_model(settings, paths, conditions)
     config, rows = settings.sample, rows_to_sample(manifest, conditions, settings.sample.limit)
     provenance = {
         **network.provenance,
@@ -56,11 +59,11 @@ def sample(dataset: DatasetArgument) -> None:
     }
     ids = [manifest.clips[row].id for row in rows]
     sources = code("diffusion", "model", "runtime")
-    mark = fingerprint("sample", provenance, sha256_file(paths.conditions), ids, *sources)
+    mark = fingerprint("sample", provenance, conditions.digest, ids, *sources)
     with scratch(mark) as folder:
-        sample_rows(network, conditions, rows, manifest, config, paths, provenance, folder)
+        sample_rows(network, conditions, rows, manifest, settings, paths, provenance, folder)
         if config.captions == "all":
-            sample_further(network, conditions, rows, manifest, config, paths, folder)
+            sample_further(network, conditions, rows, manifest, settings, paths, folder)
         count = write_media(settings, paths, manifest, open_codec(settings, paths))
     print(
         f"{dataset}: {len(rows)} conditions x {len(config.seeds)} seeds; {count} to hear or see in"
@@ -68,7 +71,7 @@ def sample(dataset: DatasetArgument) -> None:
     )
 
 
-def fitting_model(paths: Paths, conditions: Store) -> Network:
+def fitting_model(settings: AnyDataset, paths: Paths, conditions: Store) -> Network:
     """The trained network; raises UserError where it was trained on other conditions."""
     network = load_network(paths.model / MODEL_FILE)
     if network.provenance["conditions"] != conditions.provenance:
@@ -76,7 +79,7 @@ def fitting_model(paths: Paths, conditions: Store) -> Network:
             f"{paths.model} was trained on other conditions than {paths.conditions} holds; run"
             f" `cdcd train {paths.dataset}`."
         )
-    return network.to(device())
+    return with_captions(network.to(device()), settings, conditions)
 
 
 def sample_rows(
@@ -84,7 +87,7 @@ def sample_rows(
     conditions: Store,
     rows: list[int],
     manifest: Manifest,
-    config: Sample,
+    settings: AnyDataset,
     paths: Paths,
     provenance: dict,
     folder: Path,
@@ -92,31 +95,44 @@ def sample_rows(
     """Writes samples.h5: for each row and seed the tokens under its own condition, and under that
     of its partner (`shuffled`).
     """
+    config = settings.sample
     partners = shuffled_partners(manifest, conditions, rows, config.seeds[0])
     ids, partner_ids = ([manifest.clips[row].id for row in several] for several in (rows, partners))
     conditioned_on = {"tokens": ids, "shuffled": partner_ids}
     work = [
-        (kind, seed, batch)
+        [(kind, seed, position) for position in batch]
         for kind in conditioned_on
         for seed in range(len(config.seeds))
         for batch in in_batches(list(range(len(rows))), run_settings().sample_batch)
     ]
-
-    def generate(item: tuple) -> dict:
-        kind, seed, batch = item
-        numbers = conditions.rows_of([conditioned_on[kind][position] for position in batch])
-        marks = [(config.seeds[seed], kind, ids[position]) for position in batch]
-        inputs = condition_inputs(conditions, numbers)
-        return {"tokens": tokens_for(network, inputs, config, marks)}
-
+    make = partial(drawer, settings, paths, conditioned_on)
     with write_store(paths.samples / "samples.h5", "samples", ids, provenance) as store:
         for kind in conditioned_on:
             store.field(kind, (len(config.seeds), network.length), "uint16")
         store.field("shuffled_from", (), "int32")
         store.write("shuffled_from", slice(None), np.array(partners))
-        drawn = shards(folder, work, generate, f"{paths.dataset}: sampling")
-        for (kind, seed, batch), shard in zip(work, drawn):
-            store.write(kind, (slice(batch[0], batch[-1] + 1), seed), shard["tokens"])
+        drawn = shards(folder, work, make, f"{paths.dataset}: sampling")
+        for batch, shard in zip(work, drawn):
+            (kind, seed, first), (_, _, last) = batch[0], batch[-1]
+            store.write(kind, (slice(first, last + 1), seed), shard["tokens"])
+
+
+def drawer(settings: AnyDataset, paths: Paths, conditioned_on: dict[str, list[str]]) -> Work:
+    """What draws the samples of (kind, seed, position) under the conditions of the ids that each
+    kind names, opened in the process that does it.
+    """
+    conditions = Store(paths.conditions, "conditions")
+    network, config = fitting_model(settings, paths, conditions), settings.sample
+
+    def generate(batch: list[tuple[str, int, int]]) -> dict:
+        numbers = conditions.rows_of([conditioned_on[kind][at] for kind, _, at in batch])
+        marks = [
+            (config.seeds[seed], kind, conditioned_on["tokens"][at]) for kind, seed, at in batch
+        ]
+        inputs = condition_inputs(conditions, numbers)
+        return {"tokens": tokens_for(network, inputs, config, marks)}
+
+    return generate
 
 
 def sample_further(
@@ -124,7 +140,7 @@ def sample_further(
     conditions: Store,
     rows: list[int],
     manifest: Manifest,
-    config: Sample,
+    settings: AnyDataset,
     paths: Paths,
     folder: Path,
 ) -> None:
@@ -136,31 +152,42 @@ def sample_further(
     pictures = [manifest.clips[row].id for row in rows]
     places = conditions.rows_of(pictures)
     pairs = [
-        (place, number, f"{name}#{number}")
+        (int(place), number, f"{name}#{number}")
         for name, place, count in zip(pictures, places, conditions["captions"][places])
         for number in range(1, count)
     ]
+    config = settings.sample
     work = [
-        (seed, batch)
+        [(seed, position) for position in batch]
         for seed in range(len(config.seeds))
         for batch in in_batches(list(range(len(pairs))), run_settings().sample_batch)
     ]
-
-    def generate(item: tuple) -> dict:
-        seed, batch = item
-        at, numbers, names = zip(*(pairs[position] for position in batch))
-        inputs = condition_inputs(conditions, np.array(at), caption=np.array(numbers))
-        marks = [(config.seeds[seed], "tokens", name) for name in names]
-        return {"tokens": tokens_for(network, inputs, config, marks)}
-
     names = [name for _, _, name in pairs]
     home = folder / "further"
     home.mkdir(exist_ok=True)
     with write_store(paths.samples / FURTHER_FILE, "samples", names, network.provenance) as store:
         store.field("tokens", (len(config.seeds), network.length), "uint16")
-        drawn = shards(home, work, generate, f"{paths.dataset}: further captions")
-        for (seed, batch), shard in zip(work, drawn):
-            store.write("tokens", (slice(batch[0], batch[-1] + 1), seed), shard["tokens"])
+        make = partial(further_drawer, settings, paths, pairs)
+        drawn = shards(home, work, make, f"{paths.dataset}: further captions")
+        for batch, shard in zip(work, drawn):
+            (seed, first), (_, last) = batch[0], batch[-1]
+            store.write("tokens", (slice(first, last + 1), seed), shard["tokens"])
+
+
+def further_drawer(settings: AnyDataset, paths: Paths, pairs: list[tuple[int, int, str]]) -> Work:
+    """What draws the samples of (seed, position) under the captions `pairs` (row, number, name),
+    opened in the process that does it.
+    """
+    conditions = Store(paths.conditions, "conditions")
+    network, config = fitting_model(settings, paths, conditions), settings.sample
+
+    def generate(batch: list[tuple[int, int]]) -> dict:
+        rows, numbers, names = zip(*(pairs[position] for _, position in batch))
+        inputs = condition_inputs(conditions, np.array(rows), caption=np.array(numbers))
+        marks = [(config.seeds[seed], "tokens", name) for (seed, _), name in zip(batch, names)]
+        return {"tokens": tokens_for(network, inputs, config, marks)}
+
+    return generate
 
 
 def rows_to_sample(manifest: Manifest, conditions: Store, limit: int | None) -> list[int]:

@@ -17,20 +17,22 @@ from pipeline.model.network import (
     save_model,
 )
 from pipeline.model.training import Train, train_network
-from pipeline.runtime.cpu import keep_memory, use_fast_products
+from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, sha256_file, write_json
+from pipeline.runtime.processor import processor
+from pipeline.runtime.products import products
 from pipeline.runtime.scratch import fingerprint, home, scratch
 from pipeline.runtime.seeds import torch_generator
 from pipeline.storage.manifest import Manifest
 from pipeline.storage.store import Store
 from pipeline.storage.weights import weights_file
 from pipeline.training.batches import TrainingBatches
-from pipeline.training.checkpoint import is_checkpoint
 from pipeline.training.following import announce
 from pipeline.training.history import write_history
 from pipeline.training.launch import start_under_prefix
 from pipeline.training.processes import processes
+from stages.captions import with_captions
 from stages.config import AnyDataset, CaptionToImage, DatasetArgument, read_contrast, read_dataset
 from stages.grid import token_grid
 from stages.paths import MODEL_FILE, Paths, code
@@ -51,12 +53,11 @@ def train(dataset: DatasetArgument) -> None:
 
     Example: cdcd train toy_dance
     """
-    keep_memory()
-    use_fast_products()
+    choose_products()
     settings, setting, paths = read_dataset(dataset), read_contrast(dataset), Paths(dataset)
     if settings.train.released is None:
         start_under_prefix("train", dataset)
-    stores = open_stores(paths)
+    stores = open_stores(paths, setting)
     if settings.train.released is not None:
         take_released(dataset, settings.train.released, stores.tokens, stores.conditions)
         return
@@ -67,7 +68,7 @@ def train(dataset: DatasetArgument) -> None:
     with processes(config.bf16) as fabric:
         leads, found = fabric.is_global_zero, ""
         if leads:  # the others need not read every byte as well
-            found = fingerprint("train", config, setting, *contents(paths, config), *sources)
+            found = fingerprint("train", config, setting, *contents(stores, config), *sources)
         mark = fabric.broadcast(found)
         with scratch(mark) if leads else nullcontext(home() / "scratch" / mark) as folder:
             if leads:
@@ -96,16 +97,22 @@ def train(dataset: DatasetArgument) -> None:
 
 
 class Stores(NamedTuple):
-    """What training reads: the content, what it is conditioned on, and what it is pushed from."""
+    """What training reads: the content, what it is conditioned on, and what it is pushed from, if
+    anything.
+    """
 
     tokens: Store
     conditions: Store
-    negatives: Store
+    negatives: Store | None
 
 
-def open_stores(paths: Paths) -> Stores:
-    """The three stores; raises UserError where the negatives are those of another codec."""
+def open_stores(paths: Paths, setting: str) -> Stores:
+    """The stores that training under this contrast reads; raises UserError where the negatives are
+    those of another codec.
+    """
     tokens, conditions = Store(paths.tokens, "tokens"), Store(paths.conditions, "conditions")
+    if not parse_setting(setting):
+        return Stores(tokens, conditions, None)
     negatives = Store(paths.negatives, "negatives")
     return Stores(tokens, conditions, negatives.expect(codec=tokens.provenance["codec"]))
 
@@ -148,15 +155,15 @@ def new_network(settings: AnyDataset, config: Train, stores: Stores) -> Network:
     if share:
         codewords = torch.from_numpy(tokens["codewords"][:])
         network.denoiser.start_at(codewords, share, torch_generator(config.seed, "codewords"))
-    if config.init is not None and not is_checkpoint(weights_file(config.init)):
+    if config.init is not None:
         start_from(network, weights_file(config.init), config.model.denoiser.heads)
-    return network
+    return with_captions(network, settings, conditions)
 
 
-def contents(paths: Paths, config: Train) -> tuple[list[str], str | None]:
+def contents(stores: Stores, config: Train) -> tuple[list[str], str | None]:
     """The digests of all files that training reads: the stores, and the weights it starts from."""
-    stores = [sha256_file(path) for path in (paths.tokens, paths.conditions, paths.negatives)]
-    return stores, sha256_file(weights_file(config.init)) if config.init else None
+    digests = [store.digest for store in stores if store is not None]
+    return digests, sha256_file(weights_file(config.init)) if config.init else None
 
 
 def batches_of_splits(
@@ -164,6 +171,8 @@ def batches_of_splits(
 ) -> dict[str, TrainingBatches]:
     """This process's batches of every split that has rows; the held-out ones bring no negatives."""
     kinds = tuple(term.kind for term in parse_setting(setting))
+    if config.contrast.form == "cca":
+        kinds = ()  # its negatives are the conditions of the batch
     return {
         split: TrainingBatches(
             *stores,
@@ -191,6 +200,7 @@ def write_model(
         trained = {
             "parameters": sum(p.numel() for p in network.parameters()),
             "processes": list(dict.fromkeys(row["processes"] for row in history)),
+            "computed_by": {"processor": str(processor()), "products": products.name},
         }
         write_json(temporary / "about.json", trained | about)
 
@@ -227,6 +237,8 @@ def facts(conditions: Store) -> DanceInputs | CaptionInputs | ClassInputs:
                 visual_numbers=conditions["visual"].shape[2],
                 n_genres=len(about["genres"]),
             )
+        case "caption" if "clip_size" in about:
+            return CaptionInputs(vocabulary=None, clip_size=tuple(about["clip_size"]))
         case "caption" if "clip_text" in about["inputs"]:
             _, _, length, width = conditions["clip_text"].shape
             return CaptionInputs(vocabulary=None, clip_size=(length, width))

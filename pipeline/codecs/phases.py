@@ -16,6 +16,9 @@ def griffin_lim(magnitude: Tensor, frames: Frames, iterations: int) -> Tensor:
     iterations the true ones give back sounds whose spectral convergence is about 0.1. Phases begin
     at zero, so the answer depends on the magnitudes alone.
     """
+    if len(magnitude) > 1 and magnitude.device.type == "cpu":  # a clip at a time stays in the cache
+        rows = [griffin_lim(row, frames, iterations) for row in magnitude.split(1)]
+        return torch.cat(rows)
     spectrum = torch.complex(magnitude, torch.zeros_like(magnitude))
     before = None
     for _ in range(iterations):
@@ -24,6 +27,7 @@ def griffin_lim(magnitude: Tensor, frames: Frames, iterations: int) -> Tensor:
         if before is not None:
             onward = (consistent * (1 + MOMENTUM)).sub_(before, alpha=MOMENTUM)
         before = consistent
-        scale = magnitude * onward.square().sum(3).clamp_min_(SILENT**2).rsqrt_()
+        real, imaginary = onward.square().unbind(3)
+        scale = (real + imaginary).clamp_min_(SILENT**2).rsqrt_().mul_(magnitude)
         spectrum = torch.view_as_complex(onward * scale.unsqueeze(3))
     return frames.inverse(spectrum)

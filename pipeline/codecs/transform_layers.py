@@ -25,6 +25,7 @@ class Frames(nn.Module):
         self.hop, self.size, self.bins = hop, 4 * hop, 2 * hop + 1
         self.before = 3 * hop // 2  # samples that frame 0 begins before sample 0
         self.register_buffer("window", torch.hann_window(self.size), persistent=False)
+        self._weights: tuple[tuple, Tensor] | None = None
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Complex [B, L, bins] of waveforms [B, L * hop]; a full-scale sine has magnitude 1."""
@@ -33,17 +34,28 @@ class Frames(nn.Module):
 
     def inverse(self, spectrum: Tensor) -> Tensor:
         """Waveforms [B, L * hop] of complex [B, L, bins]: frames overlapped and added."""
-        pieces = torch.fft.irfft(spectrum * self.hop, self.size) * self.window
-        total = _overlapped(pieces.unflatten(2, (4, self.hop)))
-        weight = self.window.square().view(1, 1, 4, self.hop).expand(1, pieces.shape[1], -1, -1)
+        scaled = torch.view_as_complex(torch.view_as_real(spectrum) * self.hop)
+        pieces = torch.fft.irfft(scaled, self.size) * self.window
         whole = slice(self.before, self.before + pieces.shape[1] * self.hop)
-        return total[:, whole] / _overlapped(weight)[:, whole]
+        total = _overlapped(pieces.unflatten(2, (4, self.hop)))[:, whole]
+        return total / self._weight(pieces.shape[1])[:, whole]
+
+    def _weight(self, length: int) -> Tensor:
+        """What the windows of so many frames add up to at each sample, [1, (length + 3) * hop]."""
+        key = length, self.window.device, self.window.dtype
+        if self._weights is None or self._weights[0] != key:
+            squares = self.window.square().view(1, 1, 4, self.hop).expand(1, length, -1, -1)
+            self._weights = key, _overlapped(squares)
+        return self._weights[1]
 
 
 def _overlapped(pieces: Tensor) -> Tensor:
     """[B, (L + 3) * hop]: the sum of frames [B, L, 4, hop], each a hop after the last."""
-    moved = (F.pad(pieces[:, :, i], (0, 0, i, 3 - i)) for i in range(4))
-    return sum(moved, start=torch.zeros((), device=pieces.device)).flatten(1)
+    batch, length, _, hop = pieces.shape
+    total = pieces.new_zeros(batch, length + 3, hop)
+    for i in range(4):
+        total[:, i : i + length] += pieces[:, :, i]
+    return total.flatten(1)
 
 
 def features(magnitude: Tensor) -> Tensor:

@@ -26,7 +26,7 @@ def read_caption_table(path: Path, pictures: list[str]) -> dict[str, list[str]]:
     found = defaultdict(list)
     known = _names(pictures)
     wrong = []
-    for key, caption in _lines(path):
+    for key, caption in caption_lines(path):
         name = known.get(key.strip())
         if name is None:
             wrong.append(key)
@@ -61,12 +61,14 @@ def _names(pictures: list[str]) -> dict[str, str]:
     return known
 
 
-def _lines(path: Path) -> Iterator[tuple[str, str]]:
-    """(picture, caption) pairs as they stand in the file."""
+def caption_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """(picture, caption) pairs as they stand in the file, in any of the forms of
+    `read_caption_table`.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"download.captions: {path} does not exist.") from None
+        raise UserError(f"{path} does not exist; it should be a table of captions.") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not UTF-8 text; save it as UTF-8.") from None
     readers = {".csv": _table, ".tsv": _table, ".jsonl": _objects, ".txt": _tabbed}

@@ -37,7 +37,7 @@ def prepare(config: Digits, raw: Path) -> list[tuple[str, str]]:
     from sklearn.datasets import load_digits
 
     scans, labels = load_digits(return_X_y=True)
-    splits = _splits(labels, config)
+    splits = _splits(np.asarray(labels), config)
     (raw / "images").mkdir(parents=True, exist_ok=True)
     clips = []
     for number, (scan, label) in enumerate(

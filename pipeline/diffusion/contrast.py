@@ -28,7 +28,12 @@ class Contrast(Section):
 
     form: `difference` subtracts the negatives' losses (Algorithm 1; unbounded unless `cap` is set);
     `infonce` is the bounded log-sum-exp of Eq. 2 over -(loss given c - loss given the null
-    condition) / temperature, with no gradient through the null condition. chains: `parallel` noises
+    condition) / temperature, with no gradient through the null condition; `cca` pushes the same
+    content away from the condition of another sample of the batch by -lambda log sigmoid(-r), and
+    with keep_positive towards its own by -log sigmoid(r), r = (the loss of the frozen model of
+    `train.init` - the loss) / temperature (1 / beta), for an inter setting, whose stored negatives
+    it does not read; it passes the network twice and the frozen one twice without gradient, about
+    2.7 times a vanilla step. chains: `parallel` noises
     each negative to its own z_t^j, which the network sees with c (the paper's step-wise loss);
     `released` keeps the positive's x_t and changes only the target. The sample-wise loss always
     uses the positive's z_t. scale: `mean` (Algorithm 1), `sum` (Eq. 3), `log_n` (log N times the
@@ -41,7 +46,7 @@ class Contrast(Section):
     the paper's.
     """
 
-    form: Literal["difference", "infonce"] = "difference"
+    form: Literal["difference", "infonce", "cca"] = "difference"
     chains: Literal["parallel", "released"] = "parallel"
     scale: Literal["mean", "sum", "log_n"] = "mean"
     keep_positive: bool = False
@@ -55,19 +60,20 @@ class Contrast(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "Contrast":
-        if self.form == "infonce" and self.negatives_per_step is not None:
-            raise ValueError(
-                "negatives_per_step must be null with the form infonce: a subset of its sum is"
-                " biased"
-            )
+        if self.form != "difference" and self.negatives_per_step is not None:
+            reason = {
+                "infonce": "a subset of its sum is biased",
+                "cca": "its negatives are the conditions of the batch",
+            }[self.form]
+            raise ValueError(f"negatives_per_step must be null with the form {self.form}: {reason}")
         if self.form == "infonce" and not self.keep_positive:
             raise ValueError(
                 "keep_positive must be true with the form infonce: the positive is one of its N + 1"
                 " terms"
             )
-        if self.form == "infonce" and self.scale != "mean":
+        if self.form != "difference" and self.scale != "mean":
             raise ValueError(
-                "scale must be mean with the form infonce: it weighs its negatives itself"
+                f"scale must be mean with the form {self.form}: it weighs its negatives itself"
             )
         return self
 
@@ -103,6 +109,37 @@ def parse_setting(setting: str) -> tuple[Term, ...]:
             f"contrast is {setting!r}: at most one intra and one inter setting can be joined."
         )
     return terms
+
+
+def check_setting(
+    setting: str,
+    contrast: Contrast | None,
+    null_probability: float,
+    n_steps: int,
+    has_reference: bool,
+) -> None:
+    """Raises UserError when the sections cannot give what a setting with terms asks for."""
+    if contrast is None:
+        raise UserError(f"The setting {setting} needs a contrast section.")
+    if contrast.form == "infonce" and null_probability == 0:
+        raise UserError(
+            "The form infonce takes p(z) from the null condition: set null_probability above 0 to"
+            " have it trained."
+        )
+    if contrast.form == "cca" and [term.kind for term in parse_setting(setting)] != ["inter"]:
+        raise UserError(
+            f"The form cca contrasts the conditions of different samples, but contrast is"
+            f" {setting}; take step_inter or sample_inter."
+        )
+    if contrast.form == "cca" and not has_reference:
+        raise UserError(
+            "The form cca starts from and is compared with a trained model: name it in train.init."
+        )
+    if (contrast.contrastive_steps or 0) > n_steps:
+        raise UserError(
+            f"contrastive_steps is {contrast.contrastive_steps}, more than the {n_steps} steps of"
+            " the diffusion."
+        )
 
 
 def choose_negatives(

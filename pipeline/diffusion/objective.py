@@ -9,29 +9,27 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pipeline.diffusion.balance import Balance
+from pipeline.diffusion.cca import rolled
 from pipeline.diffusion.contrast import (
     Contrast,
     Direction,
-    Term,
     adaptive_weight,
+    check_setting,
     choose_negatives,
     information_bound,
     parse_setting,
 )
-from pipeline.diffusion.predictions import C, Network, Predictions, noise
+from pipeline.diffusion.predictions import C, Network, Noised, Predictions, noise
 from pipeline.diffusion.process import MaskAndReplace, uniform
 from pipeline.diffusion.steps import ImportanceSteps, UniformSteps
 from pipeline.diffusion.weights import Compared, Weights, contrast_weights, likelihood_weights
 from pipeline.runtime.device import sent
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Decay, Section, Weight
-
-PATIENCE = 100  # training steps before the balance of the terms is judged
-MEMORY = 0.98  # of the running averages it is judged by
 
 
 class Loss(Section):
@@ -73,17 +71,19 @@ class LossTerms:
 
 class Objective(nn.Module):
     """The training loss of one setting; what it learns about t is in its state_dict and belongs to
-    the checkpoint.
+    the checkpoint. `reference` is the frozen model of the form cca.
 
     In train() mode conditions are dropped, `contrastive_steps` counts and statistics are updated;
     in eval() nothing changes.
     """
 
-    balance: Tensor
-    seen: Tensor
-
     def __init__(
-        self, process: MaskAndReplace, loss: Loss, setting: str, contrast: Contrast | None = None
+        self,
+        process: MaskAndReplace,
+        loss: Loss,
+        setting: str,
+        contrast: Contrast | None = None,
+        reference: Network | None = None,
     ) -> None:
         super().__init__()
         self.process, self.loss, self.contrast, self.terms = (
@@ -92,15 +92,16 @@ class Objective(nn.Module):
             contrast,
             parse_setting(setting),
         )
+        # in a tuple, so that the frozen model is no part of the objective's state or parameters
+        self.references: tuple[Network, ...] = () if reference is None else (reference,)
         if self.terms:
-            _check(setting, loss, contrast, process.n_steps)
+            known = reference is not None
+            check_setting(setting, contrast, loss.null_probability, process.n_steps, known)
         self.steps = {"importance": ImportanceSteps, "uniform": UniformSteps}[loss.t_sampling](
             process.n_steps
         )
-        self.register_buffer("balance", torch.zeros(2, dtype=torch.float64))
-        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        self.balance = Balance()
         self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
-        self._watched: Tensor | None = None
 
     def forward(
         self,
@@ -127,16 +128,17 @@ class Objective(nn.Module):
         condition, present = self._condition(network, inputs, generator, x_0)
         # x_t before any negative is drawn: settings can be compared pairwise
         x_t = self.process.q_sample(x_0, t, generator)
-        chosen = self._choose(negatives or {}, generator)
-        parallel = self.contrast is not None and self.contrast.chains == "parallel"
-        noised = noise(self.process, x_0, x_t, t, chosen, parallel, generator)
+        stored = negatives or {}
+        noised = self._noise(x_0, x_t, t, stored, generator)
         predictions = noised.predict(network, condition)
-        compared = self._compare(network, condition, predictions, estimate_bound)
+        compared = self._compare(network, condition, inputs, predictions, estimate_bound)
 
         likelihood = likelihood_weights(share, self._auxiliary(share, t), noised.n_columns)
         contrast = Weights.zeros(share, noised.n_columns)
-        if chosen and negatives:
-            n_stored = {kind: tokens.shape[1] for kind, tokens in negatives.items()}
+        if noised.columns:
+            n_stored = {kind: tokens.shape[1] for kind, tokens in stored.items()}
+            if self._contrast.form == "cca":
+                present = present & present.roll(1)
             contrast = contrast_weights(
                 self._contrast, noised, share * present, self.process.n_steps, n_stored, compared
             )
@@ -150,14 +152,14 @@ class Objective(nn.Module):
             self._waiting.append((t, costs.step[:, 0], parts))
             if is_last:
                 self._learn()
-        compared_costs = {term.name: noised.of(term, costs) / x_0.shape[1] for term in chosen}
+        by_term = {term.name: noised.of(term, costs) / x_0.shape[1] for term in noised.columns}
         return LossTerms(
             total=costs.total + contrast.offset.to(costs.total),
             main=main,
             auxiliary=auxiliary,
             contrast=pushed,
-            negative={name: each[:, 1:].mean() for name, each in compared_costs.items()},
-            gap={name: (each[:, 1:] - each[:, :1]).mean() for name, each in compared_costs.items()},
+            negative={name: each[:, 1:].mean() for name, each in by_term.items()},
+            gap={name: (each[:, 1:] - each[:, :1]).mean() for name, each in by_term.items()},
             bound=self._bounds(compared, present) if estimate_bound else {},
             t=t,
             kl=costs.step[:, 0] / x_0.shape[1],
@@ -167,6 +169,16 @@ class Objective(nn.Module):
     def _contrast(self) -> Contrast:
         assert self.contrast is not None, "a setting with terms has a contrast section"
         return self.contrast
+
+    @property
+    def _can_run_away(self) -> bool:
+        """Whether the negatives could outweigh the likelihood without end."""
+        return (
+            self.training
+            and bool(self.terms)
+            and self._contrast.form == "difference"
+            and self._contrast.cap is None
+        )
 
     @property
     def _cap(self) -> float | None:
@@ -183,21 +195,36 @@ class Objective(nn.Module):
             condition = condition.null(~present)
         return condition, present
 
-    def _choose(self, negatives: dict[str, Tensor], generator) -> dict[Term, Tensor]:
-        """This step's negatives [B, m, L]; none when `contrastive_steps` says to do without."""
-        if not self.terms:
-            return {}
-        applied = self._contrast.contrastive_steps
-        if (
-            self.training
-            and applied
-            and float(uniform((), generator, "cpu")) >= applied / self.process.n_steps
-        ):
-            return {}
-        return {
-            term: choose_negatives(term, negatives, self._contrast.negatives_per_step, generator)
+    def _noise(
+        self, x_0: Tensor, x_t: Tensor, t: Tensor, stored: dict[str, Tensor], generator
+    ) -> Noised:
+        """The batch at t with this step's negatives; with none when `contrastive_steps` says to do
+        without.
+        """
+        if not self.terms or not self._applies(generator):
+            return noise(self.process, x_0, x_t, t, {}, False, generator)
+        config = self._contrast
+        if config.form == "cca":
+            if len(x_0) < 2:
+                raise UserError(
+                    "The form cca takes its negatives from the batch: batch_size must be 2 or more"
+                    " for each process."
+                )
+            return rolled(x_0, x_t, t, self.terms[0])
+        chosen = {
+            term: choose_negatives(term, stored, config.negatives_per_step, generator)
             for term in self.terms
         }
+        return noise(self.process, x_0, x_t, t, chosen, config.chains == "parallel", generator)
+
+    def _applies(self, generator) -> bool:
+        """Whether this step has a contrast: with probability `contrastive_steps` / T in
+        training.
+        """
+        applied = self._contrast.contrastive_steps
+        if not self.training or not applied:
+            return True
+        return float(uniform((), generator, "cpu")) < applied / self.process.n_steps
 
     def _auxiliary(self, share: Tensor, t: Tensor) -> Tensor:
         """The weight [B] of the auxiliary loss."""
@@ -208,10 +235,11 @@ class Objective(nn.Module):
         self,
         network: Network[C],
         condition: C,
+        inputs: dict[str, Tensor],
         predictions: Predictions,
         estimate_bound: bool,
     ) -> Compared:
-        """What InfoNCE and its bound compare, where they are asked for.
+        """What InfoNCE, its bound and CCA compare, where they are asked for.
 
         A null that is never trained says nothing of p(z), so it is left out.
         """
@@ -220,20 +248,23 @@ class Objective(nn.Module):
             return Compared({}, {})
         costs = predictions.costs(network.output, self.process, self._cap)
         known = {term: noised.of(term, costs) for term in noised.columns}
-        if self.loss.null_probability == 0:
+        if self._contrast.form != "cca" and self.loss.null_probability == 0:
             return Compared(known, known)
         with torch.no_grad():
-            everywhere = torch.ones(len(noised.t), dtype=torch.bool, device=noised.t.device)
-            null = noised.predict(network, condition.null(everywhere)).costs(
-                network.output, self.process, self._cap
-            )
-        return Compared(known, {term: known[term] - noised.of(term, null) for term in known})
+            if self._contrast.form == "cca":
+                (other,) = self.references
+                found = noised.predict(other, other.encode(inputs))
+            else:
+                other, everywhere = network, torch.ones_like(noised.t, dtype=torch.bool)
+                found = noised.predict(other, condition.null(everywhere))
+            theirs = found.costs(other.output, self.process, self._cap)
+        return Compared(known, {term: known[term] - noised.of(term, theirs) for term in known})
 
     def _bounds(self, compared: Compared, present: Tensor) -> dict[str, Tensor]:
         """The bound of each contrast over the samples that kept their condition; empty when none
-        did.
+        did, and for CCA, which has a single negative.
         """
-        if not bool(present.any()):
+        if not bool(present.any()) or (self.terms and self._contrast.form == "cca"):
             return {}
         return {
             term.name: information_bound(compared.ratios[term][present], self._contrast.temperature)
@@ -243,50 +274,13 @@ class Objective(nn.Module):
 
     def _learn(self) -> None:
         """Takes in what the parts of a batch have shown: the losses at each t, and how likelihood
-        and contrast stand to each other, the same in all processes.
+        and contrast stand to each other.
         """
         steps, losses, parts = zip(*self._waiting)
         self._waiting.clear()
         self.steps.update(torch.cat(steps), torch.cat(losses))
-        watched = torch.stack(parts).mean(0)
-        if dist.is_available() and dist.is_initialized():
-            dist.all_reduce(watched)
-            watched /= dist.get_world_size()
-        self._watched = watched
-        if self.terms and self._contrast.form != "infonce" and self._contrast.cap is None:
-            self.balance.mul_(MEMORY).add_(watched.to(self.balance), alpha=1 - MEMORY)
-            self.seen.add_(1)
+        self.balance.watch(torch.stack(parts).mean(0), self._can_run_away)
 
     def check(self) -> None:
-        """Raises UserError for a training that cannot go on: a loss that is not a number, or
-        negatives that outweigh the likelihood. It reads from the device, which waits for it.
-        """
-        if self._watched is not None and not bool(torch.isfinite(self._watched).all()):
-            likelihood, contrast = self._watched.cpu().tolist()
-            raise UserError(
-                f"The loss is no longer finite (likelihood {likelihood:g}, contrast {contrast:g});"
-                " resume from the last checkpoint with a lower learning rate, a lower contrastive"
-                " weight or a cap."
-            )
-        if int(self.seen) >= PATIENCE and float(self.balance.sum()) < 0:
-            raise UserError(
-                "The negative term has run away: it outweighs the likelihood, so the loss falls"
-                " without end while the model unlearns; lower intra_weight / inter_weight, set a"
-                " cap (12 nats a token, say) or use the form infonce."
-            )
-
-
-def _check(setting: str, loss: Loss, contrast: Contrast | None, n_steps: int) -> None:
-    """Raises UserError when the sections cannot give what the setting asks for."""
-    if contrast is None:
-        raise UserError(f"The setting {setting} needs a contrast section.")
-    if contrast.form == "infonce" and loss.null_probability == 0:
-        raise UserError(
-            "The form infonce takes p(z) from the null condition: set null_probability above 0 to"
-            " have it trained."
-        )
-    if (contrast.contrastive_steps or 0) > n_steps:
-        raise UserError(
-            f"contrastive_steps is {contrast.contrastive_steps}, more than the {n_steps} steps of"
-            " the diffusion."
-        )
+        """Raises UserError for a training that cannot go on (`Balance.check`)."""
+        self.balance.check()

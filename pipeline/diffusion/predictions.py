@@ -68,6 +68,8 @@ class Noised:
     and those with their own.
 
     All losses of a sample stand in columns: the positive in column 0, then every negative.
+    `conditions` says under which rows' condition each sequence of a sample is predicted, where that
+    is not its own.
     """
 
     t: Int[Tensor, " B"]
@@ -76,6 +78,7 @@ class Noised:
     chains_0: Int[Tensor, "B c L"]  # negatives with a chain of their own
     chains_t: Int[Tensor, "B c L"]  # and where it has come to at t
     columns: dict[Term, slice]
+    conditions: Int[Tensor, "B c1"] | None = None
 
     @property
     def n_columns(self) -> int:
@@ -95,7 +98,11 @@ class Noised:
         rows = torch.cat([self.x_t[:, None], self.chains_t], dim=1).flatten(0, 1)
         # Prepared first, then repeated: what the blocks read of a condition is computed once, not
         # once a chain.
-        condition = network.prepare(condition).repeat(1 + n_chains)
+        condition = network.prepare(condition)
+        if self.conditions is None:
+            condition = condition.repeat(1 + n_chains)
+        else:
+            condition = condition.rows(self.conditions.flatten())
         hidden = network.features(rows, self.t.repeat_interleave(1 + n_chains), condition)
         hidden = hidden.unflatten(0, (-1, 1 + n_chains))
         return Predictions(self, hidden[:, 0], hidden[:, 1:].flatten(0, 1))

@@ -8,7 +8,7 @@ from typing import Generic, Literal
 
 import torch
 from jaxtyping import Bool, Int
-from pydantic import Field
+from pydantic import Field, model_serializer
 from torch import Tensor
 
 from pipeline.diffusion.order import first, halton_path
@@ -25,19 +25,42 @@ class Sampling(Section):
     steps: of the T steps, evenly spaced (T: all of them). truncation: the share r of the likeliest
     codes that may be drawn (paper 0.86; 1: all). temperature: of p(x_0), before truncation.
     guidance: 1 is none; above, log p moves away from the null condition's, at two network passes a
-    step, and needs a model trained with null_probability above 0. order: `random` is the plain
-    reverse process; the others open a fixed number of positions a step and never touch one again:
-    the purest (VQ-Diffusion 2), the most confident draws (MaskGIT), or along a Halton path.
-    choice_temperature: Gumbel noise on purity (1: in proportion to it) or on confidence (MaskGIT
-    4.5, fading); 0: none.
+    step, and needs a model trained with null_probability above 0. guidance_schedule: `constant`, or
+    with the share of masks that the schedule leaves at t: `rising` from 1 where all is masked to
+    `guidance` where nothing is, `falling` from `guidance` to 1 (MAGNeT's direction). order:
+    `random` is the plain reverse process; the others open a fixed number of positions a step and
+    never touch one again: the purest (VQ-Diffusion 2), the most confident draws (MaskGIT), or along
+    a Halton path. choice_temperature: Gumbel noise on purity (1: in proportion to it) or on
+    confidence (MaskGIT 4.5, fading); 0: none.
     """
 
     steps: Count
     truncation: float = Field(default=0.86, strict=True, gt=0, le=1)
     temperature: Positive = 1.0
     guidance: Weight = 1.0
+    guidance_schedule: Literal["constant", "rising", "falling"] = "constant"
     order: Literal["random", "purity", "confidence", "halton"] = "random"
     choice_temperature: Weight = 0.0
+
+    @model_serializer(mode="wrap")
+    def _without_the_usual(self, plain: Callable[["Sampling"], dict]) -> dict[str, object]:
+        """A constant schedule is not said, so that what was written before there were others is
+        written as it was.
+        """
+        written = plain(self)
+        if self.guidance_schedule == "constant":
+            del written["guidance_schedule"]
+        return written
+
+    def guidance_at(self, mask_share: float) -> float:
+        """The guidance where so many of the tokens are masked."""
+        match self.guidance_schedule:
+            case "constant":
+                return self.guidance
+            case "rising":
+                return 1 + (self.guidance - 1) * (1 - mask_share)
+            case "falling":
+                return 1 + (self.guidance - 1) * mask_share
 
 
 @torch.no_grad()
@@ -151,7 +174,9 @@ class Reverse(Generic[C]):
         log_p = logits[:, 0]
         if copies == 2:
             log_p, null = logits.log_softmax(-1).unbind(1)
-            log_p = null + self.config.guidance * (log_p - null)
+            masked = self.process.schedule.mask
+            guidance = self.config.guidance_at(float(masked[t] / masked[-1]))
+            log_p = null + guidance * (log_p - null)
         return (log_p / self.config.temperature).softmax(-1)
 
     def random(self, x_t: Tensor, t: int, s: int, noise: Tensor, fixed: Tensor) -> Tensor:

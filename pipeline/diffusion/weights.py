@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from pipeline.diffusion.cca import alignment
 from pipeline.diffusion.contrast import Contrast, Term, adaptive_weight, difference, infonce
 from pipeline.diffusion.losses import HeadTerms
 from pipeline.diffusion.predictions import Noised
@@ -57,8 +58,8 @@ def likelihood_weights(
 class Compared:
     """The losses [B, 1 + m] of each contrast, the positive first; no gradient.
 
-    `ratios` are the same relative to the null condition, -log p(z | c) / p(z). Both are empty when
-    nothing asks for them.
+    `ratios` are the same relative to the null condition, -log p(z | c) / p(z), or for CCA to the
+    frozen model. Both are empty when nothing asks for them.
     """
 
     losses: dict[Term, Tensor]
@@ -76,20 +77,25 @@ def contrast_weights(
     """The contrasts of a batch; `share` [B] is 0 for a sample that takes no part, and `n_stored`
     the N of each kind.
 
-    InfoNCE is replaced by its tangent at the present losses, whose value is put right by `offset`:
-    the same number, the same gradient.
+    InfoNCE and CCA are replaced by their tangents at the present losses, whose value is put right
+    by `offset`: the same number, the same gradient. CCA's lambda weighs its negative alone.
     """
     weights, offset = Weights.zeros(share, noised.n_columns), share.new_zeros(())
     adaptive = adaptive_weight(config.direction, noised.t, n_steps)
     for term, columns in noised.columns.items():
         strength = config.intra_weight if term.kind == "intra" else config.inter_weight
-        weight = strength * adaptive * share
-        if config.form == "infonce":
-            value, slope = infonce(compared.ratios[term], config.temperature)
-            offset += (weight * (value - (slope * compared.losses[term]).sum(1))).sum()
-        else:
+        weight = (1.0 if config.form == "cca" else strength) * adaptive * share
+        if config.form == "difference":
             n_drawn = columns.stop - columns.start
             slope = sent(difference(config, n_stored[term.kind], n_drawn), share.device)[None]
+        else:
+            ratios = compared.ratios[term]
+            value, slope = (
+                infonce(ratios, config.temperature)
+                if config.form == "infonce"
+                else alignment(ratios, config.temperature, strength, config.keep_positive)
+            )
+            offset += (weight * (value - (slope * compared.losses[term]).sum(1))).sum()
         of_term: Tensor = getattr(weights, term.loss)
         of_term[:, 0] += weight * slope[:, 0]
         of_term[:, columns] = weight[:, None] * slope[:, 1:]

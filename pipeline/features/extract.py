@@ -5,6 +5,7 @@ conditions.h5.
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +16,6 @@ from pipeline.features.i3d_source import (
     RGB_WEIGHTS,
     VisualConfig,
     VisualReader,
-    in_threads,
     open_visual,
 )
 from pipeline.features.pose import Pose
@@ -25,9 +25,10 @@ from pipeline.runtime.arrays import read_array
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, sha256_file
 from pipeline.runtime.params import Section
-from pipeline.runtime.progress import in_batches
+from pipeline.runtime.pieces import Work
+from pipeline.runtime.progress import in_batches, in_threads
 from pipeline.runtime.run import run_settings
-from pipeline.runtime.scratch import shards
+from pipeline.runtime.shards import shards
 from pipeline.storage.manifest import Clip, Manifest
 from pipeline.storage.store import write_store
 from pipeline.training.history import write_history
@@ -168,22 +169,17 @@ def extract_dance(
         visual, history = None, []
         if any(clip.visual_file is None for clip in manifest.clips):
             visual, history = open_visual(config.visual, manifest, clip_seconds, scratch, folder)
-        reader = PoseReader(config.pose, markers).ready()
-        readers = Readers(reader, visual, clip_seconds, config.tracking)
         work = in_batches(list(manifest.clips), run_settings().extract_batch)
-
-        def make(clips: list[Clip]) -> dict[str, np.ndarray]:
-            return _arrays(extract_clips(readers, manifest, clips))
-
-        parts = list(_light(shards(scratch, work, make, "extracting")))
-        refused = np.concatenate([part["refused"] for part in parts])
-        skipped = [
-            (clip.id, reason) for clip, reason in zip(manifest.clips, refused.tolist()) if reason
-        ]
-        kept = [clip for clip, reason in zip(manifest.clips, refused.tolist()) if not reason]
+        make = partial(_extractor, config, visual, markers, manifest.root, clip_seconds)
+        refused = []
+        for part in shards(scratch, work, make, "extracting", sets_aside=True):
+            refused += _reasons(part)
+        skipped = [(clip.id, reason) for clip, reason in zip(manifest.clips, refused) if reason]
+        kept = [clip for clip, reason in zip(manifest.clips, refused) if not reason]
         if not kept:
             raise UserError(f"No clip can be used; the first of {len(skipped)}: {skipped[0][1]}")
-        _write(config, manifest, kept, path, folder, shards(scratch, work, make, "writing"))
+        parts = shards(scratch, work, make, "writing", sets_aside=True)
+        _write(config, manifest, kept, path, folder, parts)
         if history:
             write_history(folder / "history.csv", history)
         with open(folder / "skipped.csv", "w", newline="") as handle:
@@ -191,10 +187,25 @@ def extract_dance(
     return skipped
 
 
-def _light(parts):
-    """The parts without their large arrays, so that memory stays flat."""
-    for part in parts:
-        yield {"refused": part["refused"]}
+def _extractor(
+    config: ExtractDance,
+    visual: VisualReader | None,
+    markers: MarkerReader | None,
+    root: Path,
+    clip_seconds: float,
+) -> Work:
+    """What turns clips into their conditions, opened in the process that does it."""
+    reader = PoseReader(config.pose, markers).ready()
+    readers = Readers(reader, visual, clip_seconds, config.tracking)
+    return lambda clips: _arrays(extract_clips(readers, Manifest((), root), clips))
+
+
+def _reasons(part: dict[str, np.ndarray]) -> list[str]:
+    """Why each clip of a batch is left out; empty where it is not."""
+    reasons = part["refused"].tolist() if "refused" in part else []
+    for place in part.get("set_aside", ()):
+        reasons.insert(place, "It kills whatever process decodes it; set aside.")
+    return reasons
 
 
 def _arrays(clips: list[Extracted | Refused]) -> dict[str, np.ndarray]:

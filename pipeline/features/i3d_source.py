@@ -2,9 +2,6 @@
 random, or given.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from os import cpu_count
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +17,7 @@ from pipeline.runtime.arrays import array_on_disk
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import FrameRate, Section
-from pipeline.runtime.progress import progress
+from pipeline.runtime.progress import in_threads, progress
 from pipeline.storage.manifest import Clip, Manifest
 from pipeline.storage.weights import weights_file
 
@@ -189,9 +186,3 @@ class _Rows:
 
     def __getitem__(self, number: int) -> np.ndarray:
         return self.array[self.rows[number]]
-
-
-def in_threads(work: Callable, items: Iterable) -> Iterator:
-    """The results of `work` for the items, in order, done by as many threads as there are cores."""
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        yield from pool.map(work, items)

@@ -3,6 +3,7 @@ conditions on (reference 4).
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,9 @@ from torch import Tensor, nn
 
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import sha256_file
+from pipeline.storage.store import Store
 from pipeline.storage.tensors import is_safetensors, read_about, read_state_dict, write_tensors
+from pipeline.storage.weights import weights_file
 
 START, END, CONTEXT = 49406, 49407, 77
 CLIP_SHA256 = "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
@@ -138,3 +141,19 @@ class ClipText(nn.Module):
         x = self.transformer(x.transpose(0, 1)).transpose(0, 1)
         x = self.ln_final(x)
         return x / x.norm(dim=-1, keepdim=True)
+
+
+def clip_features(weights: str, conditions: Store) -> Callable[[Tensor], Tensor]:
+    """What turns tokens [n, 77] into CLIP's features as a store would hold them, for conditions
+    that do not; raises UserError for weights other than those they were made for.
+    """
+    path = weights_file(weights)
+    conditions.expect(weights=sha256_file(path))
+    tower = ClipText.load(path)
+
+    def features(tokens: Tensor) -> Tensor:
+        with torch.autocast(tokens.device.type, enabled=False):
+            found = tower.to(tokens.device).features(tokens).half()
+        return found.clone()  # no longer bound to inference
+
+    return features

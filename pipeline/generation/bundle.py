@@ -21,16 +21,21 @@ from pipeline.runtime.errors import DamagedFile, UserError
 from pipeline.runtime.files import atomic
 from pipeline.runtime.params import validate
 from pipeline.storage.tensors import is_safetensors, read_about, read_tensors, write_tensors
+from pipeline.storage.weights import registry, weights_file
 
 VERSION = 1
 FILE, CARD = "model.safetensors", "README.md"  # of a folder that a hub takes as it is
 
 
-def write_bundle(files: ModelFiles, path: Path, bf16: bool = False) -> None:
-    """Writes a model's files as one at `path`; with `bf16` in half the size, rounded.
+def write_bundle(
+    files: ModelFiles, path: Path, bf16: bool = False, name_codec: bool = False
+) -> None:
+    """Writes a model's files as one at `path`; with `bf16` in half the size, rounded; with
+    `name_codec` a codec that comes with this package is named, with its digest, not packed.
 
     Where `path` has no ending it is a folder as model hubs have them: model.safetensors, and the
-    card as README.md. Raises UserError for published weights, which their authors give out.
+    card as README.md. Raises UserError for published weights, which their authors give out, and for
+    a codec to be named that does not come with this package.
     """
     if (read_about(files.network) or {}).get("class") != "Network":
         raise UserError(
@@ -38,7 +43,8 @@ def write_bundle(files: ModelFiles, path: Path, bf16: bool = False) -> None:
             " whoever wants them takes them from there (`cdcd weights list`)."
         )
     with TemporaryDirectory(prefix="cdcd-") as folder:
-        parts = {"network": files.network, "codec": files.codec}
+        named = _named_codec(files) if name_codec else None
+        parts = {"network": files.network} | ({} if named else {"codec": files.codec})
         parts |= {name: _safe(file, Path(folder)) for name, file in files.extractors.items()}
         tensors = {name: _rounded(read_tensors(file), bf16) for name, file in parts.items()}
         header = {
@@ -46,6 +52,7 @@ def write_bundle(files: ModelFiles, path: Path, bf16: bool = False) -> None:
             "version": VERSION,
             "settings": files.settings.model_dump(mode="json"),
             "parts": {name: read_about(file) or {} for name, file in parts.items()},
+            "codec": named,
             "card": files.card,
         }
     if path.suffix:
@@ -55,6 +62,29 @@ def write_bundle(files: ModelFiles, path: Path, bf16: bool = False) -> None:
     write_tensors(path / FILE, tensors, header)
     with atomic(path / CARD) as temporary:
         temporary.write_text(files.card)
+
+
+def _named_codec(files: ModelFiles) -> dict:
+    """Name and digest of the codec that a model uses and that comes with this package."""
+    name = (read_about(files.codec) or {}).get("provenance", {}).get("weights")
+    if (weights := registry().get(name)) is None or weights.kind != "shipped":
+        raise UserError(
+            f"The codec of {files.settings.name} does not come with this package"
+            f" (codec.weights is {name!r}); pack it, without --name-codec."
+        )
+    return {"name": name, "sha256": weights.sha256}
+
+
+def _shipped_codec(named: dict, file: Path) -> Path:
+    """The codec that a bundle names; raises UserError where this package has another."""
+    name = named["name"]
+    if (weights := registry().get(name)) is None or weights.sha256 != named["sha256"]:
+        raise UserError(
+            f"{file} needs the codec {name!r} of another version of cdcd (sha256"
+            f" {named['sha256'][:12]}...); install that version, or take a bundle that holds its"
+            " codec."
+        )
+    return weights_file(name)
 
 
 def _safe(file: Path, folder: Path) -> Path:
@@ -117,6 +147,6 @@ def unpacked(path: Path) -> Iterator[ModelFiles]:
             assert isinstance(part, dict), "a part is a group of tensors"
             write_tensors(files[name], part, about)
         extractors = {name: files[name] for name in EXTRACTORS if name in files}
-        yield ModelFiles(
-            settings, files["network"], files["codec"], extractors, card=header["card"]
-        )
+        named = header.get("codec")
+        codec = _shipped_codec(named, file) if named else files["codec"]
+        yield ModelFiles(settings, files["network"], codec, extractors, card=header["card"])

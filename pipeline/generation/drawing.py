@@ -2,6 +2,8 @@
 and among others.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -29,8 +31,11 @@ def drawn(
     sampling: Sampling,
     generator: torch.Generator,
     tokens: np.ndarray,
+    on_step: Callable[[], None],
 ) -> np.ndarray:
-    """`tokens` [L] with those that are FREE drawn under the condition; the others stay."""
+    """`tokens` [L] with those that are FREE drawn under the condition; the others stay. `on_step`
+    is called after each of the sampling's steps.
+    """
     given = torch.from_numpy(tokens)[None]
     row = draw(
         network,
@@ -41,6 +46,7 @@ def drawn(
         [generator],
         known=(given.clamp_min(0), given != FREE),
         grid=network.grid,
+        on_step=lambda _t: on_step(),
     )
     return row[0].cpu().numpy()
 

@@ -24,7 +24,7 @@ from pipeline.model.network import Network
 from pipeline.model.released.dance import ReleasedDanceEncoder
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
-from pipeline.runtime.progress import progress
+from pipeline.runtime.progress import progress, steps
 from pipeline.runtime.seeds import numpy_generator, torch_generator
 
 # of a window, whose tokens are given to the next one: the music goes on instead of starting anew
@@ -145,6 +145,7 @@ class MusicModel:
         """
         length, number = self.network.length, self._genre(genre)
         places = window_places(rows.shape[1], length)
+        step = steps("drawing tokens", len(places) * len(rows) * sampling.steps)
         for place in progress(places, f"{dance.video.name}: playing"):
             window = rows[:, place : place + length]
             if not (window == FREE).any():
@@ -155,7 +156,7 @@ class MusicModel:
                 condition = encoded(self.network, inputs)
                 for row, seed in zip(window, seeds):
                     generator = torch_generator(seed, "generate", place)
-                    row[:] = drawn(self.network, condition, sampling, generator, row)
+                    row[:] = drawn(self.network, condition, sampling, generator, row, step)
 
     def _music(
         self, rows: np.ndarray, dance: Dance, seeds: Sequence[int], gain: float, timings: Timings

@@ -23,6 +23,7 @@ from pipeline.generation.timings import Timings
 from pipeline.media.image import load_rgb
 from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.progress import steps
 from pipeline.runtime.seeds import numpy_generator, torch_generator
 
 
@@ -118,11 +119,12 @@ class PictureModel:
     ) -> Pictures:
         """Pictures of `rows` of tokens [n, L], what is FREE in them drawn."""
         sampling: Sampling = drawn_with(self.settings.sampling, drawing)
+        step = steps("drawing tokens", len(rows) * sampling.steps)
         with timings.of("drawing tokens"):
             condition = encoded(self.network, inputs)
             for row, seed in zip(rows, seeds):
                 generator = torch_generator(seed, "generate")
-                row[:] = drawn(self.network, condition, sampling, generator, row)
+                row[:] = drawn(self.network, condition, sampling, generator, row, step)
         with timings.of("decoding the pictures"), torch.inference_mode():
             images = [self.codec.decode(torch.from_numpy(row)[None].to(device())) for row in rows]
             images = torch.cat(images).float().cpu().numpy()

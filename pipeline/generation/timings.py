@@ -1,8 +1,12 @@
-"""Where the time goes: seconds by the name of what was done."""
+"""Where the time goes: seconds by the name of what was done, which a listener hears of as it
+begins.
+"""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from pipeline.runtime.progress import tell
 
 
 class Timings:
@@ -14,6 +18,7 @@ class Timings:
     @contextmanager
     def of(self, name: str) -> Iterator[None]:
         """Adds what the block takes to `name`."""
+        tell(name)
         start = time.perf_counter()
         try:
             yield

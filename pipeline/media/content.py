@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pipeline.media.audio import peak, read_audio
 from pipeline.media.image import centre_crop, load_rgb, training_crop
+from pipeline.runtime.progress import in_threads
 from pipeline.storage.manifest import Manifest
 
 
@@ -26,7 +27,7 @@ class AudioClips:
 
     def read(self, rows: list[int]) -> Tensor:
         """[B, T] float32 in [-1, 1]: the clips at `rows`; a silent one stays silent."""
-        return torch.from_numpy(np.stack([self._read(row) for row in rows]))
+        return torch.from_numpy(np.stack(list(in_threads(self._read, rows))))
 
     def _read(self, row: int) -> np.ndarray:
         clip = self.manifest.clips[row]
@@ -61,9 +62,15 @@ class Images:
         """[B, 3, size, size] in [0, 1]: centre crops, or random ones (reference 11.6) with a
         generator.
         """
-        images = [load_rgb(self.manifest.file(self.manifest.clips[row])) for row in rows]
         if generator is None:
-            squares = [centre_crop(image, self.size) for image in images]
+            squares = list(in_threads(self._centre, rows))
         else:
+            images = in_threads(self._load, rows)
             squares = [training_crop(image, self.size, generator) for image in images]
         return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 255
+
+    def _load(self, row: int) -> np.ndarray:
+        return load_rgb(self.manifest.file(self.manifest.clips[row]))
+
+    def _centre(self, row: int) -> np.ndarray:
+        return centre_crop(self._load(row), self.size)

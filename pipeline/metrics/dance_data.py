@@ -5,15 +5,18 @@ judge.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
 from pipeline.media.content import AudioClips
 from pipeline.media.midi import read_score
+from pipeline.metrics.dance import listen
 from pipeline.metrics.genre import Gallery
 from pipeline.metrics.midi_truth import Truth, truth_of
 from pipeline.metrics.music import Spectra, spectra
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.pieces import Work
 from pipeline.storage.manifest import Clip, Manifest
 from pipeline.storage.store import Store
 
@@ -55,11 +58,12 @@ class DanceData:
         clips where there is none.
         """
         sampled = set(self.samples.ids)
+        usable = {"test": sampled & set(self.tokens.ids), "infer": sampled}
         for split in ("test", "infer"):
             if numbers := [
                 number
                 for number in self.manifest.of(split)
-                if self.manifest.clips[number].id in sampled
+                if self.manifest.clips[number].id in usable[split]
             ]:
                 return numbers
         raise UserError(
@@ -93,13 +97,7 @@ class DanceData:
 
     def true_spectra(self, number: int) -> Spectra:
         """The spectra of a manifest row's recorded music; the last few hundred are kept."""
-        return self._spectra_of(number)
-
-    @cached_property
-    def _spectra_of(self) -> Callable[[int], Spectra]:
-        return lru_cache(KEPT_SPECTRA)(
-            lambda number: spectra(self.true_music(number), self.sample_rate)
-        )
+        return spectra_reader(self.music)(number)
 
     @cached_property
     def truths(self) -> list[Truth | None] | None:
@@ -121,3 +119,24 @@ class DanceData:
             yield from np.asarray(
                 self.decode(tokens[start : start + DECODE_BATCH].astype(np.int64))
             )
+
+
+@lru_cache(maxsize=1)
+def spectra_reader(music: AudioClips) -> Callable[[int], Spectra]:
+    """What gives the spectra of a manifest row's recorded music."""
+    return lru_cache(KEPT_SPECTRA)(
+        lambda number: spectra(music.read([number])[0].numpy(), music.sample_rate)
+    )
+
+
+def listener(music: AudioClips, embed: Any, have_music: bool) -> Work:
+    """What listens to (manifest row, waveform), each beside its row's recorded music where there is
+    some, opened in the process that does it.
+    """
+    true = spectra_reader(music) if have_music else lambda number: None
+
+    def hear(batch: list[tuple[int, np.ndarray]]) -> dict:
+        heard = [listen(sound, music.sample_rate, embed, true(number)) for number, sound in batch]
+        return {"heard": heard}
+
+    return hear

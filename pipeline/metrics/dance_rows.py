@@ -10,6 +10,7 @@ under another song's dance. `shuffled_pairs`: another song's true music (if ther
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from pydantic import Field
@@ -19,12 +20,13 @@ from pipeline.metrics import controls
 from pipeline.metrics.alignment import dance_accents
 from pipeline.metrics.beats import Protocol
 from pipeline.metrics.bootstrap import draw_weights
-from pipeline.metrics.copying import nearest_training_item
+from pipeline.metrics.copying import FieldRows, nearest_training_item
 from pipeline.metrics.dance import Clips, Figures, Heard, at_best_lag, listen, measure
-from pipeline.metrics.dance_data import DanceData
+from pipeline.metrics.dance_data import DanceData, listener
 from pipeline.metrics.dance_summary import by_clip, distances, summarise
 from pipeline.metrics.music import Spectra, likeness, spectra
 from pipeline.metrics.results import Evaluation
+from pipeline.runtime.engine import results
 from pipeline.runtime.params import Amount, Draws, Percent, Section, Seed
 from pipeline.runtime.progress import progress
 from pipeline.runtime.seeds import numpy_generator
@@ -195,10 +197,11 @@ def _copying(data: DanceData, drawn: list[np.ndarray], settings: EvaluateDance) 
     """How far each sample's tokens are from the nearest training item, and whether that counts as a
     copy.
     """
-    training = data.tokens["tokens"][data.tokens.rows_of(data.ids(data.training))]
-    if not len(training):
+    if not data.training:
         return {}
-    distance = np.array([nearest_training_item(tokens, training).distance for tokens in drawn])
+    training = FieldRows(data.tokens["tokens"], data.tokens.rows_of(data.ids(data.training)))
+    distance = nearest_training_item(np.concatenate(drawn), training).distance
+    distance = distance.reshape(len(drawn), -1)
     return {
         ("copy_distance", "tokens"): distance,
         ("copied", "tokens"): 100.0 * (distance < settings.copied_below),
@@ -216,15 +219,9 @@ def _cleaned(
 
 def _heard(data: DanceData, sounds: Iterable[np.ndarray], title: str) -> list[Heard]:
     sounds = progress(sounds, f"listening: {title}", len(data.numbers))
-    return [
-        listen(
-            sound,
-            data.sample_rate,
-            data.gallery.embed,
-            data.true_spectra(number) if data.have_music else None,
-        )
-        for number, sound in zip(data.numbers, sounds, strict=True)
-    ]
+    pieces = (([pair],) for pair in zip(data.numbers, sounds, strict=True))
+    opener = partial(listener, data.music, data.gallery.embed, data.have_music)
+    return [part["heard"][0] for (part,) in results(opener, pieces)]
 
 
 def _remarks(data: DanceData, settings: EvaluateDance, clips: Clips) -> dict[str, object]:

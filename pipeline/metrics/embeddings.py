@@ -49,7 +49,7 @@ class Yamnet:
     window = 15600
 
     def __init__(self, weights: Path):
-        self.interpreter = _interpreter(weights)
+        self.weights, self.interpreter = weights, _interpreter(weights)
         pooled = [
             t["index"]
             for t in self.interpreter.get_tensor_details()
@@ -63,6 +63,9 @@ class Yamnet:
             )
         self.input, self.pooled = inputs[0]["index"], pooled[0]
         self.interpreter.allocate_tensors()
+
+    def __reduce__(self) -> tuple:
+        return Yamnet, (self.weights,)  # another process opens the file itself
 
     def __call__(self, audio: np.ndarray, sample_rate: int) -> np.ndarray:
         """The mean embedding of a clip [T]; shorter ones are padded with silence to one window."""

@@ -3,6 +3,7 @@ judge trained here.
 """
 
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from torch.nn import functional as F
 
 from pipeline.runtime.errors import UserError
 from pipeline.storage.tensors import read_state_dict
+
+FID_FEATURES = 256  # up to so many features are kept, and their distances bootstrapped
+_SUMMED_AT_ONCE = 1024
 
 
 class FidInception(nn.Module):
@@ -94,6 +98,66 @@ class _Features(nn.Module):
         return features
 
 
+class Moments:
+    """A set of features [n, D] of which only the count, the sum and the sum of outer products
+    stay, in float64.
+    """
+
+    def __init__(self):
+        self.count, self.width = 0, 0
+        self._waiting: list[Tensor] = []
+        self._sums: list[Tensor] = []
+
+    def __len__(self) -> int:
+        return self.count
+
+    def add(self, features: Tensor) -> None:
+        """Takes up features [n, D]; a thousand rows are summed at once."""
+        self.count, self.width = self.count + len(features), features.shape[1]
+        self._waiting.append(features)
+        if sum(map(len, self._waiting)) >= _SUMMED_AT_ONCE:
+            self.sums()
+
+    def sums(self) -> tuple[Tensor, Tensor]:
+        """The sum [D], and the sum of outer products [D, D]."""
+        if self._waiting:
+            block = torch.cat(self._waiting).double()
+            found = [block.sum(0), block.t().mm(block)]
+            before = self._sums or [torch.zeros_like(part) for part in found]
+            self._sums = [old.add_(new) for old, new in zip(before, found)]
+            self._waiting = []
+        return self._sums[0], self._sums[1]
+
+
+Features = Tensor | Moments
+
+
+def kept_features(batches: Iterable[Tensor]) -> Features:
+    """Features [n, D] that come in batches: all of them where they are few numbers each and are
+    drawn from again, else their moments.
+    """
+    batches = iter(batches)
+    first = next(batches)
+    if first.shape[1] <= FID_FEATURES:
+        return torch.cat([first, *batches])
+    moments = Moments()
+    for features in chain([first], batches):
+        moments.add(features)
+    return moments
+
+
+def joined(one: Features, other: Features) -> Features:
+    """Both sets as one."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.cat([one, other])
+    assert isinstance(one, Moments)
+    assert isinstance(other, Moments)
+    both = Moments()
+    both.count, both.width = len(one) + len(other), one.width
+    both._sums = [a + b for a, b in zip(one.sums(), other.sums())]
+    return both
+
+
 class Reference:
     """The pictures that others are compared with: only the mean and covariance of their features
     are kept.
@@ -103,22 +167,39 @@ class Reference:
         """`batches`: features [n, D], one batch at a time."""
         from torchmetrics.image.fid import FrechetInceptionDistance
 
-        self.count, self._metric = 0, None
+        self.count, self._metric, moments = 0, None, Moments()
         for features in batches:
             if self._metric is None:
                 extract = _Features(features.shape[1])
                 self._metric = FrechetInceptionDistance(
                     extract, reset_real_features=False, normalize=True
                 )
-            self._metric.update(features.double(), real=True)
             self.count += len(features)
+            if features.shape[1] <= FID_FEATURES:
+                self._metric.update(features.double(), real=True)
+            else:
+                moments.add(features)
+        if self._metric is not None and len(moments):
+            _take(self._metric, moments, "real")
 
-    def distance(self, features: Tensor) -> float:
+    def distance(self, features: Features) -> float:
         """The Frechet distance to features [n, D] (torchmetrics, float64); NaN where either has
         fewer than two rows.
         """
         if self._metric is None or self.count < 2 or len(features) < 2:
             return float("nan")
         self._metric.reset()
-        self._metric.update(features.double(), real=False)
+        if isinstance(features, Moments):
+            _take(self._metric, features, "fake")
+        else:
+            self._metric.update(features.double(), real=False)
         return max(0.0, float(self._metric.compute()))
+
+
+def _take(metric: Any, moments: Moments, which: str) -> None:
+    """Puts moments where torchmetrics keeps its own."""
+    total, products = moments.sums()
+    metric.orig_dtype, metric._update_count = torch.float64, 1
+    setattr(metric, f"{which}_features_sum", total.cpu())
+    setattr(metric, f"{which}_features_cov_sum", products.cpu())
+    setattr(metric, f"{which}_features_num_samples", torch.tensor(len(moments)))

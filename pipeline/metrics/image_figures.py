@@ -5,7 +5,7 @@ Every row is measured alike, sampling seed by sampling seed and picture by pictu
 turns that into `Result`s.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,18 +15,15 @@ from torch import Tensor
 from pipeline.metrics.accuracy import top_k_hits
 from pipeline.metrics.bootstrap import interval, weighted_mean
 from pipeline.metrics.clip_score import clip_scores, r_precision_hits
-from pipeline.metrics.fid import Reference
-from pipeline.metrics.judges import Judge
+from pipeline.metrics.fid import Features, Reference, kept_features
+from pipeline.metrics.judge import Judge
 from pipeline.metrics.results import ClipResult, Result
 from pipeline.metrics.shapes import score_shapes
 
 Figures = dict[
     tuple[str, str], np.ndarray
 ]  # (metric, protocol) -> [seeds, pictures], NaN = undefined
-FID_DRAWS, FID_FEATURES = (
-    100,
-    256,
-)  # Frechet distances are bootstrapped so often, and only up to so many features
+FID_DRAWS = 100  # of Frechet distances between few features
 
 
 @dataclass(frozen=True)
@@ -49,27 +46,29 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Seen:
-    """One set of pictures as measured: figures [n] in percent, and the judge's features [n, D]."""
+    """One set of pictures as measured: figures [n] in percent, and the judge's features."""
 
     figures: dict[tuple[str, str], np.ndarray]
-    features: Tensor
+    features: Features
 
 
 def measure(wanted: Wanted, judge: Judge, batches: Iterable[Tensor]) -> Seen:
     """The figures of one set of pictures, which come in batches [b, 3, H, W] in [0, 1] in the order
     of `wanted`.
     """
-    parts, features, start = [], [], 0
-    for images in batches:
-        parts.append(_measure_batch(wanted, judge, images, slice(start, start + len(images))))
-        features.append(judge.features(images))
-        start += len(images)
+    parts, start = [], 0
+
+    def look() -> Iterator[Tensor]:
+        nonlocal start
+        for images in batches:
+            parts.append(_measure_batch(wanted, judge, images, slice(start, start + len(images))))
+            start += len(images)
+            yield judge.features(images)
+
+    features = kept_features(look())
     if start != len(wanted.ids):
         raise ValueError(f"{start} pictures for {len(wanted.ids)} rows")
-    return Seen(
-        {key: np.concatenate([part[key] for part in parts]) for key in parts[0]},
-        torch.cat(features),
-    )
+    return Seen({key: np.concatenate([part[key] for part in parts]) for key in parts[0]}, features)
 
 
 def _measure_batch(
@@ -135,11 +134,11 @@ def distance_line(
     row: str,
     protocol: str,
     reference: Reference,
-    seeds: list[Tensor],
+    seeds: list[Features],
     generator: np.random.Generator,
     draws: int,
 ) -> Result:
-    """The Frechet distance of each seed's features [n, D] to the reference, as one line.
+    """The Frechet distance of each seed's features to the reference, as one line.
 
     Its bootstrap interval is shifted by the bootstrap's own bias (repeated pictures lower the rank
     of the covariance), and left out above 256 features, where hundreds of distances would take
@@ -147,13 +146,13 @@ def distance_line(
     """
     values = np.array([reference.distance(features) for features in seeds])
     low = high = float("nan")
-    count = len(seeds[0])
-    if draws and seeds[0].shape[1] <= FID_FEATURES and np.isfinite(values).all():
+    count, first = len(seeds[0]), seeds[0]
+    if draws and isinstance(first, Tensor) and np.isfinite(values).all():
         chosen = [
             torch.from_numpy(generator.integers(0, count, count))
             for _ in range(min(draws, FID_DRAWS))
         ]
-        drawn = np.array([reference.distance(seeds[0][rows]) for rows in chosen])
+        drawn = np.array([reference.distance(first[rows]) for rows in chosen])
         low, high = (values.mean() + bound - drawn.mean() for bound in interval(drawn))
     return Result(
         row, "fid", protocol, *_over_seeds(values), max(0.0, low), high, count, count, len(seeds)

@@ -15,9 +15,9 @@ from pipeline.model.layers import (
     CrossAttention,
     LearnedPositions,
     Linear,
+    LinearFeedForward,
     SelfAttention,
     SinusoidPositions,
-    linear_feed_forward,
     take,
 )
 from pipeline.model.positions import resample
@@ -58,7 +58,7 @@ def feed_forward(config: DenoiserConfig, grid: tuple[int, int] | None) -> nn.Mod
     """The feed-forward network of one block."""
     if config.feed_forward == "conv":
         return ConvFeedForward(config.width, config.factor, grid)
-    return linear_feed_forward(config.width, config.factor)
+    return LinearFeedForward(config.width, config.factor)
 
 
 def _positions(

@@ -67,9 +67,11 @@ class GELU2(nn.Module):
     the backward pass.
     """
 
+    SLOPE = 1.702
+
     def forward(self, x: Tensor) -> Tensor:
         """The activation of every element."""
-        return F.silu(1.702 * x).div_(1.702)
+        return F.silu(self.SLOPE * x).div_(self.SLOPE)
 
 
 class AdaLayerNorm(nn.Module):
@@ -244,6 +246,20 @@ class Linear(nn.Linear):
         return products.linear(input, self.weight, self.bias)
 
 
-def linear_feed_forward(width: int, factor: int) -> nn.Sequential:
-    """Linear, GELU2, Linear with `factor` times the width between."""
-    return nn.Sequential(Linear(width, factor * width), GELU2(), Linear(factor * width, width))
+class LinearFeedForward(nn.Sequential):
+    """Linear, GELU2, Linear with `factor` times the width between.
+
+    Where the tokens outnumber the weights' rows, GELU2's two scales go into the weights, which are
+    then the smaller of the two: the same numbers, and the widest tensor is passed over once.
+    """
+
+    def __init__(self, width: int, factor: int):
+        super().__init__(Linear(width, factor * width), GELU2(), Linear(factor * width, width))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The network's answer [..., width] to tokens [..., width]."""
+        widen, narrow = self[0], self[2]
+        if input.shape[:-1].numel() < 4 * input.shape[-1]:
+            return super().forward(input)
+        wide = F.silu(products.linear(input, GELU2.SLOPE * widen.weight, GELU2.SLOPE * widen.bias))
+        return products.linear(wide, narrow.weight / GELU2.SLOPE, narrow.bias)

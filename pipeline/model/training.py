@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
 
@@ -9,6 +10,7 @@ import torch
 from pydantic import Field, ValidationError, model_validator
 from torch import Tensor, nn
 
+from pipeline.diffusion.adherence import PARTS, condition_gains, profile, spread_steps
 from pipeline.diffusion.contrast import Contrast
 from pipeline.diffusion.objective import Loss, LossTerms, Objective
 from pipeline.diffusion.process import MaskAndReplace
@@ -50,7 +52,8 @@ class Train(Section, Generic[M]):
     other). `batch_size` is the global one: all processes together. `init` names the model whose
     weights are the start (null: random ones): a file trained here, one that `keep_optimiser` of
     run.yaml left (which brings optimiser and averages as well), or a published denoiser of the
-    same sizes (a name of `cdcd weights list` or a file). `bf16` counts on a GPU only; the losses
+    same sizes (a name of `cdcd weights list` or a file); the contrast's form `cca` is compared with
+    it. `bf16` counts on a GPU only; the losses
     stay in float32. `diffusion_steps` is T. `released` names a published denoiser that is sampled
     and evaluated as it is: nothing is trained, and the rest of the section does not count.
     `selection`: by which held-out loss the weights are chosen or the training ends early (null: it
@@ -181,7 +184,10 @@ def train_network(
     """
     fabric, config = fabric or alone(config.bf16), config.in_steps(len(training.token_rows))
     process = MaskAndReplace(network.n_codes, config.diffusion_steps)
-    objective = Objective(process, config.loss, setting, config.contrast)
+    reference = None
+    if config.contrast.form == "cca" and config.init is not None:
+        reference = deepcopy(network).to(fabric.device).eval().requires_grad_(False)
+    objective = Objective(process, config.loss, setting, config.contrast, reference)
     task, rhythm = DenoiserTask(network, objective, config.seed), run_settings()
     assert config.steps is not None, "in_steps gave it"
     if config.selection is not None and validation is None:
@@ -199,6 +205,14 @@ def train_network(
         assert isinstance(batch, Batch)
         return batch.split(rhythm.micro_batch)
 
+    def adherence(averaged: nn.Module) -> dict[str, float]:
+        assert isinstance(averaged, Network)
+        assert validation is not None
+        found = measure_adherence(averaged, process, config.seed, validation, fabric.device)
+        everyones = fabric.all_reduce(found, reduce_op="sum")
+        assert isinstance(everyones, Tensor)
+        return profile(everyones)
+
     plan = Plan(
         f"training ({setting})",
         config.steps,
@@ -211,8 +225,10 @@ def train_network(
         config.selection,
         tokens=network.length,
     )
+    knows_null = network.empty is not None and config.loss.null_probability > 0
     hooks = Hooks(
         averaged=network,
+        measure=adherence if validation is not None and knows_null else None,
         validate=held_out_loss(rhythm.validation_batches) if validation is not None else None,
         select=held_out_loss(config.selection.batches) if config.selection is not None else None,
         describe=kl_by_t,
@@ -249,3 +265,28 @@ def validate(
         total = total + objective(network, batch.x_0, batch.inputs, generator).main
     network.train(was_training)
     return float(total) / n_batches
+
+
+@torch.no_grad()
+def measure_adherence(
+    network: Network,
+    process: MaskAndReplace,
+    seed: int,
+    batches: TrainingBatches,
+    device: torch.device,
+) -> Tensor:
+    """Nats and masks [PARTS, 2] of this process's part of the held-out rows that `validate` looks
+    at, a step for each of them; the same rows and noise at every call.
+    """
+    was_training = network.training
+    network.eval()
+    sums = torch.zeros(PARTS, 2, dtype=torch.float64, device=device)
+    for number in range(run_settings().validation_batches):
+        batch = batches.at(number).to(device)
+        generator = shared_generator(batches.rank, batches.world, seed, "adherence", number)
+        t = spread_steps(process.n_steps, len(batch.x_0), generator)
+        condition = network.encode(batch.inputs)
+        gains = condition_gains(network, process, batch.x_0, condition, t, generator)
+        sums += gains.by_part(process.n_steps).sum(0)
+    network.train(was_training)
+    return sums

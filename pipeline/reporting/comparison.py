@@ -2,14 +2,17 @@
 figure.
 """
 
+from collections import Counter
 from pathlib import Path
 
 from pipeline.metrics.results import Result, write_table
 from pipeline.reporting.experiments import Run, comparable, merge
 from pipeline.reporting.figures import draw_controls, draw_sweep, telling
+from pipeline.reporting.luck import called
 from pipeline.reporting.published import published
 from pipeline.reporting.tables import blocks, legend, markdown
 from pipeline.runtime.files import atomic
+from pipeline.study.luck import Luck
 
 SPREAD = (
     "± is over the sampling seeds of one training, so a difference between rows holds the luck of a"
@@ -19,13 +22,19 @@ SPREAD = (
 
 
 def write_comparison(
-    out: Path, title: str, dataset: str, keys: list[str], runs: list[Run], table: str | None
+    out: Path,
+    title: str,
+    dataset: str,
+    keys: list[str],
+    runs: list[Run],
+    table: str | None,
+    luck: dict[str, Luck] | None = None,
 ) -> list[Run]:
     """Writes <out>.md, <out>.csv and <out>.png; returns the runs left out because they differ in
     other settings as well.
 
     `table` names the published blocks to append, such as "Table 7", where they are of this data
-    set.
+    set. `luck` is that of training, by metric: below it no difference is called one.
     """
     chosen, left_out = comparable(runs)
     results, labels = merge(chosen, keys)
@@ -42,6 +51,9 @@ def write_comparison(
         )
     figure = draw_comparison(out.with_suffix(".png"), keys, chosen, results, labels)
     parts += [f"![{title}]({out.with_suffix('.png').name})\n"] if figure else []
+    counts = Counter(run.values for run in chosen)
+    trainings = {labels[values]: count for values, count in counts.items()}
+    parts.append(called(results, trainings, luck or {}, dataset))
     for block in blocks(results):
         parts += [f"## {block.title}\n", markdown(block, names), legend(block) + "\n"]
     known = [block for block in published() if table and block.holds(table)]

@@ -21,6 +21,7 @@ FACTS = (
     ("sampling_steps", "sampling steps"),
     ("truncation", "truncation"),
     ("guidance", "guidance"),
+    ("guidance_schedule", "guidance, with the share of masks"),
     ("order", "order of sampling"),
     ("seeds", "sampling seeds"),
     ("n_training_clips", "training clips"),

@@ -125,6 +125,19 @@ METRICS = {
     "copied": Metric(
         "Copied", 1, False, "% of samples closer to a training item than the stated bound"
     ),
+    "adherence": Metric(
+        "Adherence",
+        3,
+        None,
+        "how much likelier its condition makes an item's true content, log p(x_0 | c) - log p(x_0 |"
+        " null), nats a token",
+    ),
+    "adherence_t25": Metric("t ≤ T/4", 3, None, ""),
+    "adherence_t50": Metric("t ≤ T/2", 3, None, ""),
+    "adherence_t75": Metric("t ≤ 3T/4", 3, None, ""),
+    "adherence_t100": Metric(
+        "t ≤ T", 3, None, "the same at the masks of the most noised quarter of steps"
+    ),
     "mos_coherence": Metric(
         "MOS coherence", 2, True, "listeners, 1 to 5: does the music go with the video"
     ),
@@ -190,6 +203,10 @@ PROTOCOLS = {
         "what simple estimators hear, against the score that the true music was played from; the"
         " ground truth's row is what they can reach"
     ),
+    "validation": (
+        "the true content of validation items, noised: no sample is drawn; 0 is a condition that is"
+        " ignored, below 0 one that misleads"
+    ),
     "published": "the authors' own protocol",
     "later": "other protocols, for orientation only",
     "exact": "read off each picture by its colours and outlines, without a network",
@@ -212,6 +229,7 @@ PROTOCOLS = {
         "to test: compared with the real test pictures, those of the samples' own captions or"
         " classes"
     ),
+    "val": "to validation: compared with the real validation pictures",
     "train": "to train: compared with all real training pictures",
 }
 
@@ -224,6 +242,7 @@ MEASURED_BY = {
     "vit_b32": "CLIP ViT-B/32",
     "resnet101": "ResNet-101",
     "test": "to test",
+    "val": "to validation",
     "train": "to train",
 }
 

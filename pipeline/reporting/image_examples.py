@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from pipeline.metrics.images import ImageData, nearest_training_pictures
+from pipeline.metrics.image_controls import nearest_training_pictures
+from pipeline.metrics.image_data import ImageData
 from pipeline.reporting.examples import spread
 from pipeline.reporting.glossary import row_title
 from pipeline.reporting.style import figure

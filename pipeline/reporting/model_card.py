@@ -96,9 +96,10 @@ def _front_matter(settings: ModelSettings) -> str:
 
 def _drawing(settings: ModelSettings) -> str:
     drawn = settings.sampling
+    way = "" if drawn.guidance_schedule == "constant" else f" {drawn.guidance_schedule}"
     return (
         f"{drawn.steps} steps, truncation {drawn.truncation:g}, temperature"
-        f" {drawn.temperature:g}, guidance {drawn.guidance:g}, order {drawn.order}"
+        f" {drawn.temperature:g}, guidance {drawn.guidance:g}{way}, order {drawn.order}"
     )
 
 

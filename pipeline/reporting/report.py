@@ -12,11 +12,13 @@ from pipeline.metrics.results import Result, read_results, write_table
 from pipeline.reporting import figures
 from pipeline.reporting.facts import facts
 from pipeline.reporting.listening_results import read_mos
+from pipeline.reporting.luck import headlines
 from pipeline.reporting.published import published
 from pipeline.reporting.tables import Block, blocks, legend, markdown, markdown_table
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, read_json
 from pipeline.storage.curves import read_curves
+from pipeline.study.luck import read_luck
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ class Section:
     shows: str | None = None
 
 
-def read_sections(listed: list[str], metrics: Path, examples: Path, mos: Path) -> list[Section]:
+def read_sections(
+    listed: list[str], metrics: Path, examples: Path, mos: Path, study: Path | None = None
+) -> list[Section]:
     """The data sets that are asked for, then the others that were evaluated, by name, as not
     `listed`.
     """
@@ -45,14 +49,16 @@ def read_sections(listed: list[str], metrics: Path, examples: Path, mos: Path) -
         if table.parent.name not in listed
     )
     return [
-        replace(read_section(name, metrics, examples, mos), listed=name in listed)
+        replace(read_section(name, metrics, examples, mos, study), listed=name in listed)
         for name in [*listed, *others]
     ]
 
 
-def read_section(dataset: str, metrics: Path, examples: Path, mos: Path) -> Section:
+def read_section(
+    dataset: str, metrics: Path, examples: Path, mos: Path, study: Path | None = None
+) -> Section:
     """The results, remarks, examples and curves of a data set; raises UserError when it has not
-    been evaluated.
+    been evaluated. `study` holds the rows that tell the luck of training.
     """
     if not (metrics / dataset / "table.csv").exists():
         raise UserError(
@@ -69,8 +75,9 @@ def read_section(dataset: str, metrics: Path, examples: Path, mos: Path) -> Sect
         if contrast
         else {}
     )
+    told = headlines(results, {} if study is None else read_luck(study, dataset)) + facts(remarks)
     return Section(
-        *(dataset, facts(remarks), results, blocks(results), titles, shown, folder, curves),
+        *(dataset, told, results, blocks(results), titles, shown, folder, curves),
         shows=remarks.get("shows"),
     )
 

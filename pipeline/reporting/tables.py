@@ -105,10 +105,25 @@ _PICTURE_BLOCKS: list[tuple[str, str, list[Column]]] = [
     ),
     ("fid", "Distance to real pictures, by both reference sets", [("fid", "*")]),
 ]
+_OF_PICTURES = ("fid", "clip_score", "r_precision", "top1_accuracy", "all_correct")
 _COPYING = (
     "copying",
     "Copies of training items",
     [("copy_distance", "tokens"), ("copied", "tokens")],
+)
+_ADHERENCE = (
+    "adherence",
+    "Adherence to the condition, on validation items: nats a token, over all steps and by quarters",
+    [
+        (name, "validation")
+        for name in (
+            "adherence",
+            "adherence_t25",
+            "adherence_t50",
+            "adherence_t75",
+            "adherence_t100",
+        )
+    ],
 )
 _NAMED = (
     "genre_accuracy",
@@ -146,8 +161,8 @@ def blocks(results: Iterable[Result]) -> list[Block]:
     """
     results = list(results)
     present = list(dict.fromkeys((result.metric, result.protocol) for result in results))
-    of_pictures = any(name == "fid" for name, _ in present)
-    plan = [*(_PICTURE_BLOCKS if of_pictures else _DANCE_BLOCKS), _COPYING]
+    of_pictures = any(name in _OF_PICTURES for name, _ in present)
+    plan = [*(_PICTURE_BLOCKS if of_pictures else _DANCE_BLOCKS), _COPYING, _ADHERENCE]
     planned = [(name, title, _resolve(columns, present)) for name, title, columns in plan]
     planned = [
         (name, title, columns)

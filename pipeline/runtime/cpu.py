@@ -1,20 +1,19 @@
-"""Linear layers and 3 x 3 convolutions, through oneDNN on a CPU: the same float32 products, but
-several times the rate.
+"""Linear layers and 3 x 3 convolutions, through oneDNN on a CPU: the same float32 products, on AMD
+processors at twice the rate.
 
-`use_fast_products` puts them in the place of torch's own, for the whole process; until a stage
-calls it, and wherever the operators of torch that they rest on are missing, networks and losses are
-plain torch (`pipeline.runtime.products`).
+`choose_products` puts them in the place of torch's own, for the whole process, where the shipped
+table or run.yaml says so; until a stage calls it, and wherever the operators of torch that they
+rest on are missing, networks and losses are plain torch (`pipeline.runtime.products`).
 
 PyTorch multiplies float32 matrices with MKL, which on processors of other makers than Intel leaves
-half the machine idle (measured on an AMD EPYC: 92 GFLOP/s a core against 200). A convolution,
+half the machine idle (measured on an AMD EPYC: 92 GFLOP/s a core against 200), and on Intel's own
+is the faster of the two (processors.yaml). A convolution,
 oneDNN's in any case, re-orders its weights at every call; with wide layers and few tokens that
 takes as long as the rest, and unfolding the tokens for one product less. Everywhere else (a GPU,
 bfloat16, autocast, torch.compile) PyTorch's own choice is taken.
 """
 
-import ctypes
 import math
-import platform
 
 import torch
 from torch import Tensor
@@ -22,27 +21,32 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from pipeline.runtime import products as plain
+from pipeline.runtime.processor import Choice, fastest_products, processor
+from pipeline.runtime.run import run_settings
 
 # unfolding wins when there are this many times fewer tokens than channels on the wider side
 # (measured)
 FEW = 4
 
 
-def use_fast_products() -> bool:
-    """Whether the products of this process go through oneDNN from now on: torch has the operators
-    for it.
-
-    They are private ones that a version of torch may drop; the products then stay torch's own.
+def choose_products() -> Choice:
+    """The products of this process from now on: `products` of run.yaml, else those that the shipped
+    table names for this processor.
     """
-    if fast_products_exist():
-        plain.products.become(plain.Products(linear, linear_gradients, convolution))
-        return True
-    return False
+    return use_products(run_settings().products or fastest_products(processor()))
 
 
-def use_plain_products() -> None:
-    """Torch's own products again."""
-    plain.products.become(plain.Products())
+def use_products(name: Choice) -> Choice:
+    """The products of this process from now on: those asked for, or torch's where oneDNN's
+    operators are missing.
+
+    They are private ones that a version of torch may drop.
+    """
+    if name == "onednn" and fast_products_exist():
+        plain.products.become(plain.Products("onednn", linear, linear_gradients, convolution))
+    else:
+        plain.products.become(plain.Products())
+    return plain.products.name
 
 
 def fast_products_exist() -> bool:
@@ -184,17 +188,3 @@ def _by_onednn(x: Tensor) -> bool:
     )
     usable = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
     return plain and usable and x.numel() > 0 and not torch.compiler.is_compiling()
-
-
-def keep_memory() -> None:
-    """Lets this process hold on to the memory that it frees, instead of giving large arrays back to
-    the system each time.
-
-    Training frees and takes the same large arrays step after step, and the system hands out each
-    page anew, filled with zeros. Turns off trimming and mmap in glibc (M_TRIM_THRESHOLD, M_MMAP_MAX
-    of mallopt(3)); elsewhere nothing happens.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(-1, -1)
-        libc.mallopt(-4, 0)

@@ -1,7 +1,7 @@
 """The products of which networks and their loss are made, in torch's own words.
 
 `products` is how this process computes them. It is plain torch until a stage puts faster ones in
-(`pipeline.runtime.cpu.use_fast_products`); networks and losses ask for a product and know no more.
+(`pipeline.runtime.cpu.choose_products`); networks and losses ask for a product and know no more.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 from torch.nn import functional as F
+
+from pipeline.runtime.processor import Choice
 
 
 def plain_linear_gradients(grad: Tensor, x: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,8 +29,9 @@ def plain_convolution(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 @dataclass
 class Products:
-    """Each product as the function that computes it."""
+    """Each product as the function that computes it, and a name for all of them."""
 
+    name: Choice = "torch"
     linear: Callable[[Tensor, Tensor, Tensor | None], Tensor] = F.linear
     linear_gradients: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] = (
         plain_linear_gradients
@@ -37,8 +40,8 @@ class Products:
 
     def become(self, others: "Products") -> None:
         """Takes over other functions, for all who hold this object."""
-        self.linear, self.linear_gradients = others.linear, others.linear_gradients
-        self.convolution = others.convolution
+        self.name, self.linear = others.name, others.linear
+        self.linear_gradients, self.convolution = others.linear_gradients, others.convolution
 
 
 products = Products()

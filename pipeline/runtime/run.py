@@ -7,10 +7,12 @@ a copy of the repository sees it as well.
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipeline.runtime.params import Amount, Count, read_yaml, validate
+from pipeline.runtime.params import Amount, Count, Share, read_yaml, validate
+from pipeline.runtime.processor import Choice
 from pipeline.runtime.scratch import home
 
 
@@ -31,6 +33,10 @@ class RunSettings(BaseModel):
     speed."""
     compile: str | None = None
     """The backend of torch.compile for the denoiser's blocks, such as `inductor`; null: none."""
+    products: Choice | None = None
+    """On a CPU: matrix products by `torch` or `onednn`; null: as the shipped table says of this
+    processor. Like the device it changes rounding; a resumed training keeps its own.
+    """
     workers: int = Field(default=0, strict=True, ge=0, le=256)
     """Processes that read training batches ahead."""
     wait_s: Count = 600
@@ -52,6 +58,12 @@ class RunSettings(BaseModel):
     """A folder for TensorBoard, beside the history; null: none."""
     bound_every: Amount = 50
     """Training steps between estimates of the mutual-information bound; 0: never."""
+    engine: Literal["local", "ray"] = "local"
+    """Who works over files: processes of this machine, or a Ray cluster (`RAY_ADDRESS`)."""
+    processes: int = Field(default=0, strict=True, ge=0, le=4096)
+    """How many of them; 0: this one alone, or all cores of the cluster."""
+    gpus_a_process: Share = 0.0
+    """The part of a GPU that each process on a Ray cluster asks for."""
     extract_batch: Count = 20
     """Clips whose conditions are computed, and kept across a kill, at once."""
     tokenize_batch: Count = 32

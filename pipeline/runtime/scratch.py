@@ -1,24 +1,17 @@
-"""Unfinished work that survives a kill: fingerprints, locked scratch folders, shards."""
+"""Unfinished work that survives a kill: fingerprints, locked scratch folders."""
 
 import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
 from pydantic import BaseModel
 
-from pipeline.runtime.arrays import read_arrays
-from pipeline.runtime.errors import DamagedFile
-from pipeline.runtime.files import atomic, sha256_file
-from pipeline.runtime.progress import progress
-
-T = TypeVar("T")
+from pipeline.runtime.files import sha256_file
 
 
 def fingerprint(*objects: object) -> str:
@@ -77,31 +70,3 @@ def scratch(mark: str) -> Iterator[Path]:
             raise
         shutil.rmtree(folder)
         folder.with_suffix(".lock").unlink(missing_ok=True)
-
-
-def shards(
-    folder: Path, work: list[T], make: Callable[[T], dict[str, np.ndarray]], title: str
-) -> Iterator[dict[str, np.ndarray]]:
-    """The arrays that `make` gives for each piece of work, in order; pieces that `folder` already
-    holds are read instead.
-
-    Killed in the middle, the same call goes on after the last whole piece; pieces that are damaged,
-    or were cut otherwise (the batch of run.yaml has changed), are made again.
-    """
-    for number, item in enumerate(progress(work, title)):
-        path = folder / f"{number:06d}_{fingerprint(repr(item))}.npz"
-        arrays = _read_shard(path)
-        if arrays is None:
-            made = make(item)
-            with atomic(path) as temporary, open(temporary, "wb") as handle:
-                np.savez(handle, allow_pickle=False, **made)
-            arrays = {name: np.asarray(value) for name, value in made.items()}
-        yield arrays
-
-
-def _read_shard(path: Path) -> dict[str, np.ndarray] | None:
-    """The arrays of a finished piece; None where it is missing or damaged."""
-    try:
-        return read_arrays(path)
-    except (FileNotFoundError, DamagedFile):
-        return None

@@ -74,6 +74,12 @@ def files_by_name(folder: Path, endings: tuple[str, ...]) -> dict[str, Path]:
     return found
 
 
+def holds_pictures(folder: Path) -> bool:
+    """Whether there are pictures below a folder and no sounds."""
+    endings = {file.suffix.lower() for file in Path(folder).rglob("*")}
+    return bool(endings & {*PICTURES}) and not endings & {*SOUNDS}
+
+
 def match(
     folder: Path, row: str, endings: tuple[str, ...], known: Iterable[str], findings: Findings
 ) -> Outputs:
@@ -103,6 +109,12 @@ def match(
             f"{folder}: {len(strange)} files match no id ({listing(strange)}); {like}."
         )
     return _as_many_seeds(Outputs(row, folder, {}), seeds, known, findings)
+
+
+def without_seed(name: str) -> str:
+    """The name of the item that an output called NAME or NAME_seedS was made for."""
+    found = _SEED.fullmatch(name)
+    return found[1] if found else name
 
 
 def _as_many_seeds(

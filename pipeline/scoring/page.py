@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.metrics.few import withhold
 from pipeline.metrics.results import Evaluation, write_evaluation
-from pipeline.reporting.glossary import ROWS
 from pipeline.reporting.page import environment
 from pipeline.reporting.tables import blocks, legend, markdown
 from pipeline.runtime.errors import UserError
@@ -48,21 +46,20 @@ def check_out(out: Path) -> None:
 
 
 def write_score(
-    evaluation: Evaluation, about: Mapping[str, str], notes: list[str], out: Path
-) -> Evaluation:
-    """Fills `out`, and returns the evaluation as written: without what so few items cannot carry.
+    evaluation: Evaluation,
+    about: Mapping[str, str],
+    notes: list[str],
+    titles: dict[str, str],
+    out: Path,
+) -> None:
+    """Fills `out` with the files of `WRITTEN`.
 
-    `about`: what was scored and how, by heading; `notes`: what was said of the files.
+    `about`: what was scored and how, by heading; `notes`: what was said of the files; `titles` of
+    rows that are called as their folders.
     """
-    evaluation = withhold(evaluation)
-    withheld = evaluation.remarks.get("withheld", [])
-    remarks = {name: value for name, value in evaluation.remarks.items() if name != "shows"}
-    if isinstance(withheld, list) and withheld:
-        notes = [*notes, f"Withheld, for so few cannot carry them: {', '.join(withheld)}."]
-    evaluation = replace(evaluation, remarks={**remarks, **about, "notes": notes})
-    write_evaluation(evaluation, out)
+    remarks = {**evaluation.remarks, **about, "notes": notes}
+    write_evaluation(replace(evaluation, remarks=remarks), out)
     found = blocks(evaluation.results)
-    titles = {result.row: result.row for result in evaluation.results if result.row not in ROWS}
     parts = ["# Scores\n", *(f"* {name}: {value}" for name, value in about.items()), ""]
     parts += [f"{READING}\n", *(f"* {note}" for note in notes), ""]
     for block in found:
@@ -73,4 +70,3 @@ def write_score(
     page = template.render(about=about, notes=notes, blocks=found, titles=titles, reading=READING)
     with atomic(out / "index.html") as temporary:
         temporary.write_text(page)
-    return evaluation

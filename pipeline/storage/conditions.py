@@ -18,11 +18,13 @@ def condition_inputs(
 
     Captions [n, C, 77] are drawn with `choose`, or those numbered `caption` [n] are taken, by
     default the first; `captions` [n] counts the real ones. Of the rows only those at `mine` are
-    read; captions are drawn for all, so that each gets the same whoever reads it.
+    read; captions are drawn for all, so that each gets the same whoever reads it. Where a store
+    holds no features of captions, `clip_text` are their tokens [n, 77], for the encoder to read.
     """
     inputs = {}
     for name in conditions.provenance["inputs"]:
-        values = conditions[name][rows[mine]]
+        stored = name if name in conditions else "text"
+        values = conditions[stored][rows[mine]]
         if name in ("text", "clip_text"):
             counts = conditions["captions"][rows]
             first = np.zeros(len(rows), dtype=np.int64) if caption is None else caption

@@ -24,12 +24,12 @@ def seal(path: Path) -> None:
 
 def is_sealed(path: Path) -> bool:
     """Whether the file ends with a seal, right or wrong."""
-    return _seal_of(path) is not None
+    return stated_digest(path) is not None
 
 
 def verify_seal(path: Path) -> bool:
     """Whether the file ends with a seal; raises DamagedFile when it does not match the content."""
-    stated = _seal_of(path)
+    stated = stated_digest(path)
     if stated is None:
         return False
     if stated != _digest(path, path.stat().st_size - LENGTH):
@@ -37,7 +37,7 @@ def verify_seal(path: Path) -> bool:
     return True
 
 
-def _seal_of(path: Path) -> str | None:
+def stated_digest(path: Path) -> str | None:
     """The digest that the file's seal states; None without a seal."""
     with open(path, "rb") as file:
         if file.seek(0, os.SEEK_END) < LENGTH:

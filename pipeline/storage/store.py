@@ -5,7 +5,8 @@ A store is written to a temporary name, flushed, fsynced and renamed, so a final
 part. Readers open it lazily in each process (an HDF5 handle must not cross a fork) and refuse what
 is incomplete or was made by something else. A seal after the last byte (`pipeline.storage.seal`)
 covers the whole file: small stores are held to it whenever they are opened, before HDF5 follows a
-pointer in them; large ones by `cdcd verify`, and chunk by chunk as they are read.
+pointer in them; large ones by `cdcd verify`, and row by row as they are read, for which they hold
+a checksum of every row (`pipeline.storage.rows`). Rows are copied out of the mapped file.
 """
 
 import hashlib
@@ -13,17 +14,20 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from pipeline.runtime.errors import DamagedFile, UserError
-from pipeline.runtime.files import atomic
-from pipeline.storage.seal import is_sealed, seal, verify_seal
+from pipeline.runtime.files import atomic, sha256_file
+from pipeline.storage.rows import CHECKSUMS, MappedRows, read_checksums, write_checksums
+from pipeline.storage.seal import is_sealed, seal, stated_digest, verify_seal
 
-SCHEMA = 2
 UNSEALED_SCHEMA = 1  # what was written before there were seals, and is still read
+SCHEMA = 2
+CHECKED_SCHEMA = 3  # of large stores: the same with a checksum of every row
 VERIFIED_BYTES = 64 * 2**20  # of a store that is verified as a whole when it is opened
 _ATTRIBUTES = ("schema", "kind", "provenance", "rows", "description", "complete")
 _UNREADABLE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, MemoryError)
@@ -83,6 +87,10 @@ def write_store(path: Path, kind: str, ids: list[str], provenance: dict) -> Iter
             yield StoreWriter(file, len(ids))
             file.attrs["rows"] = rows_checksum(ids)
             file.flush()
+            if temporary.stat().st_size > VERIFIED_BYTES:
+                file.attrs["schema"] = CHECKED_SCHEMA
+                write_checksums(file, len(ids))
+                file.flush()
             file.attrs["description"] = _description(file)
             file.attrs["complete"] = True
         seal(temporary)
@@ -100,7 +108,7 @@ def _description(file: h5py.File) -> str:
     fields = {
         name: [str(field.dtype), list(field.shape), field.id.get_num_chunks()]
         for name, field in file.items()
-        if name != "ids"
+        if name not in ("ids", CHECKSUMS)
     }
     text = json.dumps([file.attrs["kind"], file.attrs["provenance"], fields], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -114,6 +122,7 @@ class Store:
     def __init__(self, path: Path, kind: str):
         self.path, self.kind = Path(path), kind
         self._opened: tuple[int, h5py.File] | None = None
+        self._mapped: dict[str, MappedRows | None] = {}
         sealed, file = self._sealed(), self._file
         try:
             about = {name: file.attrs.get(name) for name in _ATTRIBUTES}
@@ -121,14 +130,18 @@ class Store:
             self.ids: list[str] = (
                 [text.decode() for text in _dataset(file, "ids")[:]] if "ids" in file else []
             )
-            described = about["schema"] != SCHEMA or about["description"] == _description(file)
+            described = about["schema"] == UNSEALED_SCHEMA or (
+                about["description"] == _description(file)
+            )
         except (*_UNREADABLE, RecursionError):
             raise DamagedFile(path, "its description cannot be read") from None
-        if about["schema"] not in (SCHEMA, UNSEALED_SCHEMA) or not about["complete"]:
+        if about["schema"] not in (UNSEALED_SCHEMA, SCHEMA, CHECKED_SCHEMA) or (
+            not about["complete"]
+        ):
             raise UserError(
                 f"{path} is incomplete or of another version; run the stage that makes it again."
             )
-        if about["schema"] == SCHEMA and not sealed:
+        if about["schema"] != UNSEALED_SCHEMA and not sealed:
             raise DamagedFile(path, "its seal is missing")
         if about["kind"] != kind:
             raise UserError(f"{path} holds {about['kind']}, but {kind} was expected.")
@@ -137,12 +150,19 @@ class Store:
 
     def _sealed(self) -> bool:
         """Whether the file bears a seal, verified here where the file is small."""
+        self._verified = False
         try:
             if self.path.stat().st_size > VERIFIED_BYTES:
                 return is_sealed(self.path)
-            return verify_seal(self.path)
+            self._verified = verify_seal(self.path)
+            return self._verified
         except OSError:
             return False  # `_file` tells why
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 that the seal states: two stores with the same one hold the same."""
+        return stated_digest(self.path) or sha256_file(self.path)
 
     @property
     def _file(self) -> h5py.File:
@@ -160,7 +180,8 @@ class Store:
         return self._opened[1]
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_opened": None}
+        kept = {name: value for name, value in vars(self).items() if name != "_row_numbers"}
+        return {**kept, "_opened": None, "_mapped": {}}
 
     def __contains__(self, name: str) -> bool:
         return name in self._file
@@ -171,7 +192,7 @@ class Store:
     @property
     def fields(self) -> list[str]:
         """The names of the fields, ids aside."""
-        return sorted(str(name) for name in self._file if name != "ids")
+        return sorted(str(name) for name in self._file if name not in ("ids", CHECKSUMS))
 
     def __getitem__(self, name: str) -> "Field":
         if name not in self._file:
@@ -184,13 +205,30 @@ class Store:
         """The row numbers of the given ids, in their order; raises UserError for an id that is not
         there.
         """
-        numbers = {name: row for row, name in enumerate(self.ids)}
+        numbers = self._row_numbers
         if missing := [name for name in ids if name not in numbers]:
             raise UserError(
                 f"{self.path} lacks {len(missing)} of the rows asked for, the first is"
                 f" {missing[0]!r}."
             )
         return np.array([numbers[name] for name in ids], dtype=np.int64)
+
+    @cached_property
+    def _row_numbers(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.ids)}
+
+    def mapped(self, name: str) -> MappedRows | None:
+        """A field's rows in the mapped file; None where they are read by HDF5 alone, which checks
+        them chunk by chunk: in tables, and in large files without checksums of rows.
+        """
+        if name not in self._mapped:
+            field, checksums = _dataset(self._file, name), None
+            if not self._verified:
+                checksums = read_checksums(self._file, name)
+            safe = self._verified or checksums is not None
+            usable = safe and MappedRows.fit(field, len(self.ids))
+            self._mapped[name] = MappedRows(self.path, field, checksums) if usable else None
+        return self._mapped[name]
 
     def expect(self, **provenance: object) -> "Store":
         """This store; raises UserError when its provenance differs from what the reader relies
@@ -223,6 +261,9 @@ class Field:
         """The values at `rows`, which may repeat and stand in any order."""
         values = _dataset(self._store._file, self._name)
         try:
+            mapped = self._store.mapped(self._name)
+            if mapped is not None and not isinstance(rows, tuple):
+                return mapped.read(rows)
             if isinstance(rows, (list, np.ndarray)):
                 unique, inverse = np.unique(np.asarray(rows), return_inverse=True)
                 return values[unique][inverse]

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from pipeline.runtime.cpu import use_products
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.products import products
 from pipeline.runtime.progress import progress
 from pipeline.runtime.run import RunSettings, run_settings
 from pipeline.training.ahead import read_ahead
@@ -76,24 +78,23 @@ class Hooks:
     `start` prepares an untrained task, before the first step; `begin_with` is the checkpoint of
     another training whose weights, optimiser and average are the start. `averaged` is the module
     whose moving average is kept, validated and, at the end, put in its place. `validate` gives the
-    loss on held-out data of that average, or of the task. `describe` makes columns of added-up
-    counts. `split` cuts a batch into equal parts that pass one after the other. `check` raises
-    UserError for a training that cannot go on; it is asked at every row and before every
-    checkpoint. `select` gives the loss by which `plan.selection` chooses, and `figures` further
-    columns when the module is validated, all of this process's part of the rows. `compiled` are
-    modules that torch.compile may take. `snapshot` keeps the module of a step, `ended` the state at
-    the end, both in the process that leads.
+    loss on held-out data of that average, or of the task, and `measure` further columns beside it,
+    the same in every process. `describe` makes columns of added-up counts. `split` cuts a batch
+    into equal parts that pass one after the other. `check` raises UserError for a training that
+    cannot go on; it is asked at every row and before every checkpoint. `select` gives the loss by
+    which `plan.selection` chooses. `compiled` are modules that torch.compile may take. `snapshot`
+    keeps the module of a step, `ended` the state at the end, both in the process that leads.
     """
 
     start: Callable[[], None] | None = None
     averaged: nn.Module | None = None
     validate: Callable[[nn.Module], float] | None = None
+    measure: Callable[[nn.Module], dict[str, float]] | None = None
     describe: Callable[[dict[str, Tensor]], dict[str, float]] | None = None
     split: Callable[[object], Sequence[object]] | None = None
     check: Callable[[], None] | None = None
     begin_with: Checkpoint | None = None
     select: Callable[[nn.Module], float] | None = None
-    figures: Callable[[nn.Module], dict[str, float]] | None = None
     compiled: Sequence[nn.Module] = ()
     snapshot: Callable[[nn.Module, int], None] | None = None
     ended: Callable[[Checkpoint], None] | None = None
@@ -180,6 +181,9 @@ def _begin(run: Run, checkpoints: Checkpoints | None) -> list[dict]:
             f" the batch stays {run.plan.batch_size}.",
             file=sys.stderr,
         )
+    if found.facts["products"] != products.name:
+        kept = use_products(found.facts["products"])
+        run.fabric.print(f"Going on with the products it began with: {kept}.", file=sys.stderr)
     return run.restore(found)
 
 

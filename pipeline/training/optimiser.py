@@ -189,14 +189,12 @@ class LRSchedule:
 
 
 def build_optimiser(descent: Descent, module: nn.Module) -> torch.optim.Optimizer:
-    """AdamW over all trainable parameters of `module`, in one group; fused on a GPU."""
+    """AdamW over all trainable parameters of `module`, in one group."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    fused = bool(parameters) and parameters[0].device.type == "cuda"
     return torch.optim.AdamW(
         parameters,
         lr=descent.learning_rate,
         betas=descent.betas,
         weight_decay=descent.weight_decay,
-        foreach=not fused,
-        fused=fused,
+        fused=True,
     )

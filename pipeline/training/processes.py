@@ -57,10 +57,12 @@ def processes(bf16: bool = False) -> Iterator["Fabric"]:
         precision=_precision(bf16),
     )
     fabric.launch()
+    is_whole = True
     try:
         yield fabric
     except RuntimeError as error:
-        if not _is_about_others(error):
+        is_whole = not _is_about_others(error)
+        if is_whole:
             raise
         reason = str(error).strip().partition("\n")[0][-120:]
         raise UserError(
@@ -68,7 +70,9 @@ def processes(bf16: bool = False) -> Iterator["Fabric"]:
             f" ({reason}), and so all end; run the same command again, with as many processes or"
             " another number: it goes on from the last checkpoint."
         ) from None
-    dist.destroy_process_group()
+    finally:
+        if is_whole:
+            dist.destroy_process_group()
 
 
 def _is_about_others(error: RuntimeError) -> bool:

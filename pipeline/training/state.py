@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.runtime.code import code_digest
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.products import products
 from pipeline.runtime.run import RunSettings, run_settings
 from pipeline.training.average import MovingAverage
 from pipeline.training.checkpoint import Checkpoint, Checkpoints
@@ -109,9 +110,8 @@ class Run:
         if self.step % rhythm.validate_every == 0 or is_last:
             if self.hooks.validate is not None:
                 row["validation"] = self.judged(self.hooks.validate(self.current))
-            if self.hooks.figures is not None:
-                found = self.hooks.figures(self.current)
-                row |= {name: self.judged(value) for name, value in found.items()}
+            if self.hooks.measure is not None:
+                row |= self.hooks.measure(self.current)
         return row
 
     @property
@@ -140,6 +140,7 @@ class Run:
             "code": code_digest("training", *self.plan.packages),
             "batch_size": self.plan.batch_size,
             "processes": self.fabric.world_size,
+            "products": products.name,
             "step": self.step,
         }
 

@@ -51,3 +51,19 @@ def test_a_later_beginning_changes_nothing_far_from_it(moved):
     whole, rest = griffin_lim(magnitude, frames, 4), griffin_lim(magnitude[:, moved:], frames, 4)
     far = 3 * 5 * HOP
     assert torch.allclose(rest[:, far:], whole[:, moved * HOP + far :], atol=1e-5)
+
+
+def test_several_clips_are_each_alone():
+    frames = Frames(HOP)
+    magnitude = torch.rand(3, 9, 2 * HOP + 1)
+    alone = [griffin_lim(row, frames, 3) for row in magnitude.split(1)]
+    assert torch.equal(griffin_lim(magnitude, frames, 3), torch.cat(alone))
+
+
+def test_one_frames_object_serves_clips_of_any_length_and_precision():
+    frames = Frames(HOP)
+    for length in (9, 5, 9):
+        sound = torch.rand(1, length * HOP)
+        assert torch.allclose(frames.inverse(frames(sound)), sound, atol=1e-5)
+    sound = sound.double()
+    assert torch.allclose(frames.double().inverse(frames(sound)), sound, atol=1e-12)

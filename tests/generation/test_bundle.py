@@ -2,13 +2,16 @@
 
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
 from safetensors import safe_open
 
+from pipeline.codecs.sound import load_sound_codec
 from pipeline.diffusion.sampler import Sampling
+from pipeline.generation import bundle as bundle_module
 from pipeline.generation.bundle import VERSION, read_header, unpacked, write_bundle
 from pipeline.generation.opening import open_model
 from pipeline.generation.settings import Captions, Classes, Dances, ModelSettings
@@ -16,6 +19,7 @@ from pipeline.metrics.results import Result
 from pipeline.reporting.model_card import Facts, model_card
 from pipeline.runtime.errors import UserError
 from pipeline.storage.tensors import read_about, read_tensors, write_tensors
+from pipeline.storage.weights import registry, weights_file
 from tests.generation.conftest import MARKERS
 from tests.helpers.small_models import picture_files, write_dance
 
@@ -161,3 +165,38 @@ def test_the_header_is_json_that_anybody_can_read(bundle):
     assert about["class"] == "Bundle"
     assert about["parts"]["codec"]["class"] == "TransformCodec"
     assert about["settings"]["licence"] == "mit"
+
+
+@pytest.fixture
+def with_studio(music_files, tmp_path):
+    """The small dance model over a codec that came with the package."""
+    codec = load_sound_codec(weights_file("studio"))
+    codec.save(tmp_path / "codec.safetensors", {"weights": "studio"})
+    return replace(music_files, codec=tmp_path / "codec.safetensors")
+
+
+def test_a_codec_that_comes_with_the_package_is_named_instead_of_packed(with_studio, tmp_path):
+    write_bundle(with_studio, tmp_path / "named.safetensors", name_codec=True)
+    write_bundle(with_studio, tmp_path / "packed.safetensors")
+    sizes = [(tmp_path / f"{n}.safetensors").stat().st_size for n in ("named", "packed")]
+    assert sizes[1] - sizes[0] > 0.9 * with_studio.codec.stat().st_size
+    with unpacked(tmp_path / "named.safetensors") as files:
+        found = load_sound_codec(files.codec).state_dict()
+    expected = load_sound_codec(with_studio.codec).state_dict()
+    assert all((found[name] == tensor).all() for name, tensor in expected.items())
+
+
+def test_only_a_codec_that_comes_with_the_package_is_named(music_files, tmp_path):
+    with pytest.raises(UserError, match="does not come with this package.*--name-codec"):
+        write_bundle(music_files, tmp_path / "b.safetensors", name_codec=True)
+
+
+def test_a_codec_of_another_version_is_told(with_studio, tmp_path, monkeypatch):
+    write_bundle(with_studio, tmp_path / "b.safetensors", name_codec=True)
+    other = registry()["studio"].model_copy(update={"sha256": "0" * 64})
+    monkeypatch.setattr(bundle_module, "registry", lambda: {"studio": other})
+    with (
+        pytest.raises(UserError, match="'studio' of another version of cdcd"),
+        unpacked(tmp_path / "b.safetensors"),
+    ):
+        pass

@@ -74,7 +74,7 @@ def test_windows_overlap_and_cover_everything(n_tokens, length):
 def test_a_window_keeps_what_the_last_one_played(music, tmp_path, monkeypatch):
     asked = []
 
-    def remembered(network, condition, sampling, generator, tokens):
+    def remembered(network, condition, sampling, generator, tokens, on_step):
         asked.append(tokens.copy())
         return np.where(tokens == FREE, len(asked), tokens)
 

@@ -26,7 +26,7 @@ from pipeline.reporting.style import figure
 from pipeline.runtime.arrays import array_on_disk
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import is_full, write_json
-from pipeline.runtime.scratch import shards
+from pipeline.runtime.shards import shards
 from pipeline.storage.archive import unpack
 from pipeline.storage.download import fetch
 from pipeline.storage.manifest import Clip, write_manifest
@@ -89,7 +89,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     ),
     "HDF5": _store,
     "shard.npz": lambda path: list(
-        shards(path.parent, [0], lambda _: {"x": np.ones(100_000)}, "making")
+        shards(path.parent, [0], lambda: lambda _: {"x": np.ones(100_000)}, "making")
     ),
     "array on disk": lambda path: array_on_disk(path, (100_000,), np.float32),
     "wav": lambda path: write_wav(path, NOISE.normal(size=100_000), 22050),

@@ -12,12 +12,9 @@ from PIL import Image
 from pipeline.datasets import digits, toy_shapes
 from pipeline.media.content import Images
 from pipeline.metrics import judges
-from pipeline.metrics.images import (
-    EvaluateImages,
-    ImageData,
-    evaluate_images,
-    nearest_training_pictures,
-)
+from pipeline.metrics.image_controls import nearest_training_pictures
+from pipeline.metrics.image_data import EvaluateImages, ImageData
+from pipeline.metrics.images import evaluate_images
 from pipeline.metrics.judge_training import TrainedJudge
 from pipeline.metrics.results import write_evaluation
 from pipeline.reporting.image_examples import write_image_examples

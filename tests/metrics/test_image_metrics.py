@@ -17,7 +17,7 @@ from torchvision.transforms import Compose, Normalize, Resize, ToTensor
 
 from pipeline.metrics import clip_score
 from pipeline.metrics.accuracy import ImageNetClassifier, top_k_hits
-from pipeline.metrics.fid import FidInception, Reference
+from pipeline.metrics.fid import FidInception, Moments, Reference, joined, kept_features
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.seeds import numpy_generator
 
@@ -43,6 +43,21 @@ def test_frechet_distance_is_the_closed_form_whatever_the_batches():
     )
     assert reference.distance(real) == pytest.approx(0, abs=1e-6)
     assert np.isnan(reference.distance(fake[:1]))
+
+
+def test_of_many_features_only_moments_are_kept_and_the_distance_is_the_same(monkeypatch):
+    real, fake = _normal(0, 300, 6), _normal(1, 200, 6, shift=0.5)
+    expected = Reference(real.split(64)).distance(fake)
+    monkeypatch.setattr("pipeline.metrics.fid.FID_FEATURES", 5)
+    monkeypatch.setattr("pipeline.metrics.fid._SUMMED_AT_ONCE", 70)
+    reference = Reference(iter(real.split(64)))
+    kept = kept_features(iter(fake.split(30)))
+    assert isinstance(kept, Moments)
+    assert (len(kept), kept.width) == (200, 6)
+    assert reference.distance(kept) == pytest.approx(expected, rel=1e-9)
+    assert reference.distance(kept) == pytest.approx(expected, rel=1e-9)
+    halves = [kept_features(part.split(30)) for part in (fake[:90], fake[90:])]
+    assert reference.distance(joined(*halves)) == pytest.approx(expected, rel=1e-9)
 
 
 def test_frechet_distance_agrees_with_torchmetrics_on_pictures():

@@ -12,6 +12,7 @@ from pipeline.media.content import Images
 from pipeline.metrics import judges
 from pipeline.metrics.judge_networks import Matcher, vocabulary_of
 from pipeline.metrics.judge_training import TrainedJudge
+from pipeline.metrics.published_judge import imagenet_numbers
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import read_json
 from pipeline.runtime.scratch import fingerprint
@@ -175,13 +176,11 @@ def test_published_judges_are_checked_by_digest(scans, tmp_path):
 
 
 def test_imagenet_numbers_come_from_the_table_or_the_names(tmp_path):
-    assert judges._imagenet_numbers(
-        {"goldfish", "great_white_shark"}, tmp_path / "classes.json"
-    ) == {
+    assert imagenet_numbers({"goldfish", "great_white_shark"}, tmp_path / "classes.json") == {
         "goldfish": 1,
         "great_white_shark": 2,
     }
     (tmp_path / "classes.json").write_text(json.dumps({"n01440764": 0, "n01443537": 1}))
-    assert judges._imagenet_numbers({"n01443537"}, tmp_path / "classes.json") == {"n01443537": 1}
+    assert imagenet_numbers({"n01443537"}, tmp_path / "classes.json") == {"n01443537": 1}
     with pytest.raises(UserError, match="'bird' is none"):
-        judges._imagenet_numbers({"bird"}, tmp_path / "classes.json")
+        imagenet_numbers({"bird"}, tmp_path / "classes.json")

@@ -196,6 +196,17 @@ def test_nearest_training_item_against_brute_force(generator, chunk):
     assert nearest.distance[0] == 0
 
 
+def test_the_nearest_of_many_is_found_tile_by_tile_and_of_equals_the_first(generator, monkeypatch):
+    monkeypatch.setattr("pipeline.metrics.copying._TRAINING_BYTES", 400)
+    monkeypatch.setattr("pipeline.metrics.copying._SAMPLES", 7)
+    training = generator.integers(0, 2**16, (300, 20)).astype(np.uint16)
+    training[200:] = training[:100]
+    samples = training[[250, 3, 299]].repeat(6, axis=0)
+    assert (
+        nearest_training_item(samples, training, 64).row.tolist() == [50] * 6 + [3] * 6 + [99] * 6
+    )
+
+
 def test_bootstrap_draws_songs_not_clips(generator):
     songs = ["a", "a", "a", "b", "c"]
     weights = draw_weights(songs, 4000, generator)

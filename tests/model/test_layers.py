@@ -8,6 +8,7 @@ from pipeline.model.layers import (
     ConvFeedForward,
     CrossAttention,
     LearnedPositions,
+    LinearFeedForward,
     SelfAttention,
     SinusoidPositions,
 )
@@ -96,3 +97,22 @@ def test_fixed_positions_tell_rows_from_columns():
     assert torch.equal(vectors[0, :, :4], vectors[0, :1, :4].expand(4, 4))
     assert torch.equal(vectors[:, 0, 4:], vectors[:1, 0, 4:].expand(3, 4))
     assert torch.pdist(vectors.detach().flatten(0, 1)).min() > 0.1
+
+
+@pytest.mark.parametrize("length", [31, 32], ids=["few tokens", "many tokens"])
+def test_scales_folded_into_the_weights_are_the_same_network(length):
+    network, x = LinearFeedForward(8, 3).double(), torch.randn(1, length, 8).double()
+    widen, narrow = network[0], network[2]
+    given = [x.requires_grad_(), *network.parameters()]
+    assert list(network.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    wide = x @ widen.weight.T + widen.bias
+    expected = (wide * torch.sigmoid(1.702 * wide)) @ narrow.weight.T + narrow.bias
+    found = network(x)
+    torch.testing.assert_close(found, expected)
+    grad = torch.randn_like(found)
+    for a, b in zip(
+        torch.autograd.grad(found, given, grad),
+        torch.autograd.grad(expected, given, grad),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)

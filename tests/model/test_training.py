@@ -48,6 +48,39 @@ def test_the_loss_falls_and_the_history_says_so(stores, tmp_path, run_yaml):
     assert {"contrast", "negative_sample_inter", "bound_sample_inter", "gradient"} <= set(
         history[-1]
     )
+    # the labels decide the tokens: without one, two codes of three are left at each place
+    assert history[-1]["adherence"] > max(0.2, 1.5 * history[0]["adherence"])
+    assert {"adherence_t50", "adherence_t75", "adherence_t100"} <= set(history[-1])
+
+
+def test_looking_at_adherence_changes_no_weight(stores, tmp_path, run_yaml):
+    run_yaml(log_every=4, validate_every=4)
+    often, seen = train(stores, tmp_path / "often", config(), "sample_inter")
+    run_yaml(log_every=12, validate_every=12, validation_batches=1)
+    once, _ = train(stores, tmp_path / "once", config(), "sample_inter")
+    assert all("adherence" in row for row in seen)
+    assert all(often[name].equal(once[name]) for name in once)
+    unknown = config(loss=config().loss.model_copy(update={"null_probability": 0.0}))
+    _, history = train(stores, tmp_path / "unknown", unknown, "vanilla")
+    assert not any("adherence" in name for row in history for name in row)
+
+
+def test_the_form_cca_goes_on_from_a_model_and_keeps_it_out_of_its_own(stores, tmp_path, run_yaml):
+    run_yaml(log_every=4, validate_every=4, checkpoint_every=5)
+    contrast = config().contrast.model_copy(
+        update={"form": "cca", "negatives_per_step": None, "temperature": 4.0, "inter_weight": 5.0}
+    )
+    settings = config(init="any.safetensors", contrast=contrast)
+    tuned, history = train(stores, tmp_path / "run", settings, "sample_inter")
+    plain, _ = train(stores, tmp_path / "plain", config(), "vanilla")
+    assert history[0]["contrast"] > 0
+    assert set(tuned) == set(plain)
+    saved = Checkpoints(tmp_path / "run").load().state["task"]
+    assert not any("reference" in name for name in saved)
+    again, _ = train(stores, tmp_path / "run", settings, "sample_inter")
+    assert all(again[name].equal(tuned[name]) for name in tuned)
+    with pytest.raises(UserError, match="train.init"):
+        train(stores, tmp_path / "no", config(contrast=contrast), "sample_inter")
 
 
 def test_a_loss_that_is_no_number_stops_the_run_with_a_sentence(stores, tmp_path):

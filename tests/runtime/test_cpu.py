@@ -4,17 +4,18 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pipeline.model.layers import ConvFeedForward, Linear, SelfAttention, linear_feed_forward
+from pipeline.model.layers import ConvFeedForward, Linear, LinearFeedForward, SelfAttention
 from pipeline.runtime import cpu
 from pipeline.runtime.cpu import convolution, linear, linear_gradients
+from pipeline.runtime.processor import Processor
 from pipeline.runtime.products import Products, products
 
 
 @pytest.fixture(autouse=True)
 def _plain_products():
-    cpu.use_plain_products()
+    cpu.use_products("torch")
     yield
-    cpu.use_plain_products()
+    cpu.use_products("torch")
 
 
 def assert_same(found, expected):
@@ -63,7 +64,7 @@ def test_convolutions_and_their_gradients(monkeypatch, few, n, m, layout):
 
 def test_under_autocast_and_in_double_precision_pytorch_multiplies():
     layer, x = Linear(4, 3), torch.randn(2, 4)
-    assert cpu.use_fast_products()
+    assert cpu.use_products("onednn") == "onednn"
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(x).dtype == torch.bfloat16
     assert layer.double()(x.double()).dtype == torch.float64
@@ -79,7 +80,7 @@ def test_the_private_operators_of_torch_are_still_there():
 
 def networks():
     torch.manual_seed(0)
-    return [SelfAttention(24, 3), linear_feed_forward(24, 2), ConvFeedForward(24, 2, (2, 4))]
+    return [SelfAttention(24, 3), LinearFeedForward(24, 2), ConvFeedForward(24, 2, (2, 4))]
 
 
 def test_networks_are_plain_torch_until_a_stage_puts_the_fast_products_in(monkeypatch):
@@ -92,7 +93,7 @@ def test_networks_are_plain_torch_until_a_stage_puts_the_fast_products_in(monkey
     plain = [network(x) for network in networks()]
     assert products == Products()
     assert not calls
-    assert cpu.use_fast_products()
+    assert cpu.use_products("onednn") == "onednn"
     for network, expected in zip(networks(), plain, strict=True):
         before = len(calls)
         torch.testing.assert_close(network(x), expected, rtol=1e-4, atol=3e-5)
@@ -101,5 +102,13 @@ def test_networks_are_plain_torch_until_a_stage_puts_the_fast_products_in(monkey
 
 def test_without_the_operators_the_products_stay_plain(monkeypatch):
     monkeypatch.setattr(cpu, "fast_products_exist", lambda: False)
-    assert not cpu.use_fast_products()
+    assert cpu.use_products("onednn") == "torch"
     assert products == Products()
+
+
+def test_run_yaml_goes_before_the_table(monkeypatch, tmp_path):
+    monkeypatch.setenv("CDCD_HOME", str(tmp_path))
+    monkeypatch.setattr(cpu, "processor", lambda: Processor("AuthenticAMD", "avx2"))
+    assert cpu.choose_products() == products.name == "onednn"
+    (tmp_path / "run.yaml").write_text("products: torch\n")
+    assert cpu.choose_products() == products.name == "torch"

@@ -13,8 +13,9 @@ from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic, read_json, write_json
 from pipeline.runtime.params import Section, read_yaml, validate
 from pipeline.runtime.progress import progress
-from pipeline.runtime.scratch import fingerprint, home, scratch, shards
+from pipeline.runtime.scratch import fingerprint, home, scratch
 from pipeline.runtime.seeds import numpy_generator, torch_generator
+from pipeline.runtime.shards import shards
 from pipeline.storage.manifest import Clip, read_manifest, write_manifest
 
 
@@ -128,7 +129,9 @@ def test_shards_of_another_batch_are_made_again(tmp_path):
 
     def whole(size):
         work = [list(range(start, min(start + size, 6))) for start in range(0, 6, size)]
-        return np.concatenate([part["rows"] for part in shards(tmp_path, work, make, "test")])
+        return np.concatenate(
+            [part["rows"] for part in shards(tmp_path, work, lambda: make, "test")]
+        )
 
     assert whole(2).tolist() == whole(3).tolist() == whole(2).tolist() == list(range(6))
     assert made == [[0, 1], [2, 3], [4, 5], [0, 1, 2], [3, 4, 5]]
@@ -145,7 +148,7 @@ def test_memory_that_was_freed_is_kept_only_when_asked():
 import re, sys
 from pathlib import Path
 import torch
-from pipeline.runtime.cpu import keep_memory
+from pipeline.runtime.memory import keep_memory
 def resident():
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"VmRSS:\\s+(\\d+)", status)[1]) * 1024

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.runtime.arrays import read_arrays
 from pipeline.runtime.errors import DamagedFile
-from pipeline.runtime.scratch import shards
+from pipeline.runtime.shards import shards
 
 
 def read(folder, made):
@@ -15,7 +15,7 @@ def read(folder, made):
         made.append(item)
         return {"x": np.full(50, item), "names": ["a", "b"]}
 
-    return [shard["x"].tolist() for shard in shards(folder, [3, 4, 5], make, "work")]
+    return [shard["x"].tolist() for shard in shards(folder, [3, 4, 5], lambda: make, "work")]
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "text", "flipped", "missing"])

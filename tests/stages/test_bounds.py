@@ -199,6 +199,7 @@ BETWEEN = [
     ("digits", "negatives.chunks", 9, "negatives.chunks is 9, which must be a square"),
     ("digits", "negatives.intra", "waveform", "negatives.intra is waveform"),
     ("digits", "sample.sampling.steps", 41, "sample.sampling.steps is 41"),
+    ("digits", "sample.sampling.guidance_schedule", "rising", "guidance_schedule is rising, but"),
     ("digits", "sample.captions", "all", "sample.captions is all"),
     ("digits", "sample.seeds", [0, 0], "sample.seeds is .* twice"),
     ("digits", "judge.reads", "captions", "judge.reads is captions"),
@@ -231,6 +232,26 @@ def test_numbers_that_do_not_go_together_are_told(dataset, key, value, sentence,
         read_settings(dataset, file)
     assert str(told.value).startswith(f"{file}: ")
     assert "\n" not in str(told.value)
+
+
+def test_what_the_form_cca_needs_is_told(monkeypatch):
+    file = ROOT / "params" / "digits.yaml"
+    changed = read(file)
+    changed["train"]["contrast"] |= {"form": "cca", "negatives_per_step": None}
+
+    def told(setting):
+        monkeypatch.setattr(stages.config, "read_yaml", lambda _: changed)
+        return read_settings("digits", file, setting)
+
+    with pytest.raises(UserError, match="train.init is null, but train.contrast.form cca"):
+        told("sample_inter")
+    changed["train"]["init"] = "vanilla.safetensors"
+    with pytest.raises(UserError, match="train.contrast.form is cca, which contrasts"):
+        told("sample_intra")
+    assert told("sample_inter").train.contrast.form == "cca"
+    changed["train"]["batch_size"] = 1
+    with pytest.raises(UserError, match="train.batch_size is 1"):
+        told("step_inter")
 
 
 def test_the_contrast_of_params_yaml_counts_too(monkeypatch):

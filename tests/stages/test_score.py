@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from cdcd import scoring
 from pipeline.features.pose_reader import PoseConfig, PoseReader
 from pipeline.media.audio import write_wav
 from pipeline.metrics import controls
 from pipeline.runtime.errors import UserError
-from stages import score as command
 from stages.config import DanceToMusic, read_dataset
 from stages.content import open_content
 from stages.paths import Paths
@@ -168,7 +168,7 @@ def test_dances_alone_and_one_without_a_dancer(songs, tmp_path, monkeypatch):
     (tmp_path / "dances" / "clip03.mp4").write_text("no film")
     config = {"kind": "coco17", "source": "markers", "fps": 30.0, "weights": None}
     config = PoseConfig.model_validate({**config, "file_fps": None, "least_seen": 0.0})
-    monkeypatch.setattr(command, "pose_reader", lambda *_: PoseReader(config, moving))
+    monkeypatch.setattr(scoring, "pose_reader", lambda *_: PoseReader(config, moving))
     with pytest.raises(UserError, match="could not be used"):
         run("score", "true", "--dances", "dances")
     table = tmp_path / "scores" / "table.csv"

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import timeit
 from pathlib import Path
 
 import h5py
@@ -132,6 +133,75 @@ def test_in_a_large_store_a_flipped_bit_is_found_where_it_is_read(tmp_path, monk
         store["tokens"][:]
     with pytest.raises(DamagedFile, match="seal"):
         verify_seal(path)
+
+
+@pytest.fixture(params=["small", "large"])
+def both_sizes(request, tmp_path, monkeypatch):
+    """A store whose rows do not fill its chunks evenly, and its fields as arrays."""
+    if request.param == "large":
+        monkeypatch.setattr("pipeline.storage.store.VERIFIED_BYTES", 0)
+    rng = np.random.default_rng(0)
+    values = {
+        "tokens": rng.integers(0, 2**16, (1003, 77)).astype(np.uint16),
+        "motion": rng.normal(size=(1003, 30, 9)).astype(np.float32),
+        "genre": rng.integers(-1, 9, 1003).astype(np.int32),
+    }
+    path = tmp_path / "t.h5"
+    with write_store(path, "tokens", [f"clip {n}" for n in range(1003)], {}) as store:
+        for name, array in values.items():
+            store.field(name, array.shape[1:], array.dtype.name)
+        for first in range(0, 1003, 100):
+            for name, array in values.items():
+                part = array[first : first + 100]
+                store.write(name, slice(first, first + len(part)), part)
+        store.table("codewords", np.ones((5, 2), np.float32))
+    return path, values
+
+
+@pytest.mark.parametrize("rows", [[7, 1002, 7, 0], 5, -1, slice(3, 900, 7), slice(None), []])
+def test_mapped_rows_are_those_that_hdf5_reads(both_sizes, rows):
+    path, values = both_sizes
+    store = Store(path, "tokens")
+    assert store.fields == ["codewords", "genre", "motion", "tokens"]
+    for name, array in values.items():
+        assert store.mapped(name) is not None
+        found = store[name][rows]
+        assert found.dtype == array.dtype
+        expected = array[np.asarray(rows, int)] if isinstance(rows, list) else array[rows]
+        np.testing.assert_array_equal(found, expected)
+    assert store.mapped("codewords") is None
+    assert store["codewords"][:].shape == (5, 2)
+    assert pickle.loads(pickle.dumps(store))["tokens"][9].tolist() == values["tokens"][9].tolist()
+    with pytest.raises(IndexError):
+        store["tokens"][1003]
+
+
+def test_rows_are_found_and_read_at_the_speed_of_memory(both_sizes, monkeypatch):
+    path, _ = both_sizes
+    store, rows = Store(path, "tokens"), np.random.default_rng(1).integers(0, 1003, 240)
+    store["tokens"][rows]
+    numbers = store._row_numbers
+    store.rows_of(["clip 5"])
+    assert store._row_numbers is numbers
+    with h5py.File(path) as file:
+        unique = np.unique(rows)
+        slow = min(timeit.repeat(lambda: file["tokens"][unique], number=1, repeat=5))
+    assert min(timeit.repeat(lambda: store["tokens"][rows], number=1, repeat=5)) < slow / 4
+
+
+def test_a_flipped_bit_in_a_large_store_with_checksums_is_found_in_its_row(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.storage.store.VERIFIED_BYTES", 0)
+    ids = [f"clip {number}" for number in range(4000)]
+    path = tmp_path / "t.h5"
+    with write_store(path, "tokens", ids, {}) as store:
+        store.field("tokens", (40,), "uint16")
+        store.write("tokens", slice(None), np.full((4000, 40), 7))
+    place = path.read_bytes().rindex(np.full(40, 7, "uint16").tobytes())
+    flipped(path, 8 * place)
+    store = Store(path, "tokens")
+    assert store["tokens"][:3999].tolist() == [[7] * 40] * 3999
+    with pytest.raises(DamagedFile, match="row 3999 of field 'tokens'"):
+        store["tokens"][[3999]]
 
 
 def test_the_description_of_a_large_store_is_held_to_its_digest(tmp_path, monkeypatch):

@@ -2,7 +2,7 @@
 CLIP's own features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -90,16 +90,22 @@ class TextEncoder(nn.Module):
 class ClipTextCondition(nn.Module):
     """CLIP's frozen features `clip_text` [B, 77, 512] as they are, with a learned null beside
     them.
+
+    Where these are tokens [B, 77], because the features of all captions would fill a disk, `read`
+    turns them into features; whoever opens the model sets it.
     """
 
     def __init__(self, length: int, width: int):
         super().__init__()
         self.width = width
+        self.read: Callable[[Tensor], Tensor] | None = None
         self.empty = nn.Parameter(torch.randn(length, width) / width**0.5)
 
     def forward(self, inputs: dict[str, Tensor]) -> Float[Tensor, "B S width"]:
         """The features [B, 77, 512] among the inputs."""
         features = inputs["clip_text"]
+        if self.read is not None and not features.is_floating_point():
+            features = self.read(features)
         if features.shape[1:] != self.empty.shape:
             expected = ", ".join(map(str, self.empty.shape))
             raise UserError(

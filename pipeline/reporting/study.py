@@ -1,0 +1,217 @@
+"""The study written out: reports/study/README.md with its tables, verdicts and curves, from the
+rows alone.
+"""
+
+import math
+from pathlib import Path
+
+from pipeline.reporting.glossary import arrow, measured_by, metric
+from pipeline.reporting.study_figures import draw_plane, draw_steps
+from pipeline.reporting.tables import markdown_table
+from pipeline.runtime.files import atomic
+from pipeline.study.differences import (
+    Difference,
+    Settings,
+    difference,
+    over_seeds,
+    settings_of,
+    settle,
+)
+from pipeline.study.grid import SPLITS, Grid, Sweep
+from pipeline.study.rows import Row, of_one_world, read_rows
+
+INTRODUCTION = """# The study: what contrastive training buys
+
+Written by `cdcd study` from the rows in the folders beside this page, one small file for each
+trained and sampled model; do not edit. The commands stand with each data set.
+
+How to read a table: *mean ± standard deviation over training seeds*; every row is the mean over its
+sampling seeds. Differences are paired by training seed and by item (song, caption, picture): *mean
+[95 % interval]*, Student's over training seeds and the bootstrap over items together, so that an
+interval holds the luck of training. With one training seed there is none, and nothing is concluded.
+Many settings are looked at: of twenty differences that are nothing, one lies outside of its
+interval all the same.
+"""
+
+
+def write_study(study: Path, grids: dict[str, Grid]) -> None:
+    """Writes README.md and figures below `study`, over all data sets that have rows and a grid."""
+    parts = [INTRODUCTION]
+    with atomic(study / "figures") as drawings:
+        drawings.mkdir()
+        for dataset, grid in grids.items():
+            if rows := read_rows(study / dataset):
+                parts += _of_dataset(dataset, grid, rows, drawings)
+    with atomic(study / "README.md") as temporary:
+        temporary.write_text("\n".join(parts))
+
+
+def _of_dataset(dataset: str, grid: Grid, every: list[Row], drawings: Path) -> list[str]:
+    rows, others = of_one_world(every)
+    hours = _seconds(rows) / 3600
+    commits = ", ".join(sorted({row.commit for row in rows}))
+    parts = [
+        f"\n## {dataset}\n",
+        f"{len(rows)} rows of {len({(r.run, r.seed) for r in rows})} trainings, {hours:.1f} hours,"
+        f" at {commits}. `cdcd study {dataset}` makes what is missing, `--list` says what that"
+        " is.\n",
+    ]
+    if others:
+        parts.append(
+            f"{len(others)} rows rest on other data or other basic settings, and are left out:"
+            f" {', '.join(row.name for row in others)}.\n"
+        )
+    for split in SPLITS:
+        settings = settings_of([row for row in rows if row.split == split])
+        if settings:
+            parts += _of_split(dataset, grid, split, settings, drawings)
+    return parts
+
+
+def _of_split(
+    dataset: str, grid: Grid, split: str, settings: Settings, drawings: Path
+) -> list[str]:
+    name = {"val": "validation", "test": "test"}[split]
+    settings = {key: settings[key] for key in _in_order(grid, settings)}
+    columns = measured(grid, settings, split)
+    parts = [f"### {dataset}, {name}\n", _means(settings, columns)]
+    parts += [f"Differences to {grid.baseline} under the same sampling:\n"]
+    parts += [_differences(settings, columns, grid.baseline)]
+    if grid.claims:
+        parts += ["Verdicts:\n", verdicts(grid, settings, split)]
+    picture = f"{dataset}_{split}_plane.png"
+    axes = (of_split(grid.curve.quality, split), of_split(grid.curve.adherence, split))
+    curves = {
+        name: rows
+        for name, rows in settings.items()
+        if name.partition("/")[2] in grid.curve.samplings
+    }
+    if draw_plane(drawings / picture, curves, axes):
+        parts.append(f"![Quality against adherence, {dataset}, {name}](figures/{picture})\n")
+    for number, sweep in enumerate(grid.sweeps):
+        picture = f"{dataset}_{split}_{number}.png"
+        parts += _sweep(sweep, settings, columns, drawings / picture)
+    return parts
+
+
+def measured(grid: Grid, settings: Settings, split: str) -> list[str]:
+    """The grid's metrics that any row has, with the split's own distances."""
+    names = dict.fromkeys(of_split(one, split) for one in grid.metrics)
+    return [
+        name
+        for name in names
+        if any(math.isfinite(row.value(name)) for rows in settings.values() for row in rows)
+    ]
+
+
+def of_split(name: str, split: str) -> str:
+    """A metric's name with `val` replaced by the split: distances are measured to its pictures."""
+    return name.removesuffix(", val") + f", {split}" if name.endswith(", val") else name
+
+
+def _in_order(grid: Grid, settings: Settings) -> list[str]:
+    """The settings in the grid's order."""
+    runs, samplings = list(grid.runs), list(grid.samplings)
+    known = [key for key in settings if key.split("/")[0] in grid.runs]
+    return sorted(
+        known, key=lambda key: (runs.index(key.split("/")[0]), samplings.index(key.split("/")[1]))
+    )
+
+
+def heading(name: str) -> str:
+    """A column's heading, with what it was measured by and which way is better."""
+    figure, _, protocol = name.partition("/")
+    by = f" ({measured_by(protocol)})" if protocol else ""
+    return f"{metric(figure).title}{by}{arrow(figure)}"
+
+
+def _means(settings: Settings, columns: list[str]) -> str:
+    lines = [
+        [name, *(_spread(rows, column) for column in columns), str(len(rows))]
+        for name, rows in settings.items()
+    ]
+    return markdown_table(["", *map(heading, columns), "training seeds"], lines)
+
+
+def _spread(rows: list[Row], column: str) -> str:
+    found = over_seeds(rows, column)
+    if not math.isfinite(found.mean):
+        return "–"
+    digits = _digits(column)
+    text = f"{found.mean:.{digits}f}"
+    return f"{text} ± {found.deviation:.{digits}f}" if found.n_seeds > 1 else text
+
+
+def _digits(column: str) -> int:
+    return metric(column.partition("/")[0]).digits
+
+
+def _differences(settings: Settings, columns: list[str], baseline: str) -> str:
+    lines = []
+    for name, rows in settings.items():
+        run, _, sampling = name.partition("/")
+        than = settings.get(f"{baseline}/{sampling}")
+        if run != baseline and than:
+            found = [difference(rows, than, column) for column in columns]
+            told = [_told(one, column) for one, column in zip(found, columns)]
+            lines.append([name, *told, str(max(one.n_seeds for one in found))])
+    if not lines:
+        return "None yet.\n"
+    return markdown_table(["", *map(heading, columns), "pairs of trainings"], lines)
+
+
+def _told(found: Difference, column: str) -> str:
+    digits = _digits(column)
+    if not math.isfinite(found.mean):
+        return "–"
+    text = f"{found.mean:+.{digits}f}"
+    if math.isfinite(found.low):
+        text += f" [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+        text = f"**{text}**" if found.low > 0 or found.high < 0 else text
+    return text
+
+
+def verdicts(grid: Grid, settings: Settings, split: str) -> str:
+    """A table of the claims: the difference that decides each, on how many trainings, and the
+    verdict.
+    """
+    lines = []
+    for claim in grid.claims:
+        column = of_split(claim.metric, split)
+        own = claim.model_copy(update={"metric": column})
+        up_is_better = metric(column.partition("/")[0]).more_is_better is True
+        found, said = settle(own, settings, grid.curve.samplings, up_is_better)
+        at = f", at equal {heading(claim.at_equal)}" if claim.at_equal else ""
+        compared = f"{claim.better} − {claim.than}, {heading(column)}{at}"
+        lines.append(
+            [claim.says, f"**{said}**", _told(found, column), compared, str(found.n_seeds)]
+        )
+    head = ["claim", "verdict", "difference", "of", "pairs of trainings"]
+    return markdown_table(head, lines)
+
+
+def _sweep(sweep: Sweep, settings: Settings, columns: list[str], picture: Path) -> list[str]:
+    """One table (and curves, where there are values) in the paper's shape; nothing without rows."""
+    named = [name for line in sweep.lines.values() for name in line]
+    if not any(name in settings for name in named):
+        return []
+    parts = [f"#### {sweep.title}\n"]
+    head = ["", *map(heading, columns), "training seeds"]
+    lines = []
+    for title, line in sweep.lines.items():
+        for number, name in enumerate(line):
+            rows = settings.get(name, [])
+            value = f", {sweep.along} {sweep.values[number]:g}" if sweep.values else f" {name}"
+            cells = [_spread(rows, column) if rows else "not run" for column in columns]
+            lines.append([f"{title}{value}", *cells, str(len(rows))])
+    parts.append(markdown_table(head, lines))
+    if len(sweep.values) > 2 and draw_steps(picture, sweep, settings, columns[:2]):
+        parts.append(f"![{sweep.title}](figures/{picture.name})\n")
+    return parts
+
+
+def _seconds(rows: list[Row]) -> float:
+    trainings = {(row.run, row.seed): row.seconds["train"] for row in rows}
+    return sum(trainings.values()) + sum(
+        row.seconds["sample"] + row.seconds["evaluate"] for row in rows
+    )
