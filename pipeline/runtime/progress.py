@@ -4,7 +4,7 @@ threads.
 
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -55,7 +55,7 @@ def progress(
     title: str,
     total: int | None = None,
     told: Callable[[], str] = lambda: "",
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """The items, with a progress bar on a terminal, a line at every tenth elsewhere (logs, DVC), or
     in silence where somebody listens to the steps within (`heard_by`); `told` gives the latest news
     to stand beside.

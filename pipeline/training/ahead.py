@@ -1,7 +1,7 @@
 """Batches that are ready when the network is."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 
 from torch.utils.data import DataLoader, Dataset
@@ -36,7 +36,7 @@ def _deaf(_worker: int) -> None:
 
 def read_ahead(
     batch_at: Callable[[int], object], steps: range, workers: int, pinned: bool = False
-) -> Iterator[object]:
+) -> Generator[object, None, None]:
     """The batches of the steps in order, a few prepared ahead: by `workers` processes, or else by
     a thread; `pinned` where a GPU can fetch them while the CPU goes on.
     """

@@ -7,7 +7,8 @@ with several processes as with one, but for the rounding of sums.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,10 +133,10 @@ def fit(
     task.train()
     steps = range(run.step, plan.steps)
     pinned = fabric.device.type == "cuda"
-    batches: Iterator = read_ahead(batch_at, steps, rhythm.workers, pinned)
+    batches: Generator = read_ahead(batch_at, steps, rhythm.workers, pinned)
     if run.leads:
         batches = progress(batches, plan.title, len(steps), lambda: telling.words)
-    with wish_to_stop() as wish:
+    with wish_to_stop() as wish, closing(batches):
         for batch in batches:
             run.advance(fabric.to_device(batch))
             last = run.is_over()

@@ -4,6 +4,7 @@ started.
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,15 +65,18 @@ def processes(bf16: bool = False) -> Iterator["Fabric"]:
         is_whole = not _is_about_others(error)
         if is_whole:
             raise
-        reason = str(error).strip().partition("\n")[0][-120:]
+        reason = _REASON.search(str(error))
         raise UserError(
             f"Another of the {world} processes of this training has ended or is not heard of"
-            f" ({reason}), and so all end; run the same command again, with as many processes or"
-            " another number: it goes on from the last checkpoint."
+            f" ({reason[0] if reason else 'no answer'}), and so all end; run the same command again,"
+            " with as many processes or another number: it goes on from the last checkpoint."
         ) from None
     finally:
         if is_whole:
             dist.destroy_process_group()
+
+
+_REASON = re.compile(r"connection \w+ by peer|timed out|timeout", re.IGNORECASE)
 
 
 def _is_about_others(error: RuntimeError) -> bool:
