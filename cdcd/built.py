@@ -24,17 +24,23 @@ EMBEDDED = (
 )  # made from a seed: nobody else has a say
 
 
-def built_files(dataset: str, folder: Path | None = None, licence: str | None = None) -> ModelFiles:
+def built_files(
+    dataset: str,
+    folder: Path | None = None,
+    licence: str | None = None,
+    unfinished: Path | None = None,
+) -> ModelFiles:
     """The files of a data set's model, in the checkout where commands run or in `folder`; raises
     UserError that names the stage to run where one is missing.
 
-    The licence is MIT for the embedded data sets and unknown for others, unless given.
+    The licence is MIT for the embedded data sets and unknown for others, unless given. The network
+    may be that of an `unfinished` training, of which no card is known.
     """
     paths, place = Paths(dataset), folder or Path()
     settings = (
         read_dataset(dataset) if folder is None else read_settings(dataset, folder / paths.settings)
     )
-    network = checked(place / paths.model / MODEL_FILE, "train", dataset)
+    network = unfinished or checked(place / paths.model / MODEL_FILE, "train", dataset)
     codec = checked(place / paths.codec / CODEC_FILE, "codec", dataset)
     about = read_about(network) or {}
     described = ModelSettings(
@@ -48,7 +54,7 @@ def built_files(dataset: str, folder: Path | None = None, licence: str | None = 
         name: _extractor(name, settings, place / paths.extractor, dataset)
         for name in needed_extractors(described)
     }
-    card = model_card(described, _facts(paths, place))
+    card = model_card(described, _facts(paths, place)) if unfinished is None else ""
     return ModelFiles(described, network, codec, extractors, card)
 
 

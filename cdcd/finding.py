@@ -12,11 +12,14 @@ from pipeline.generation.opening import Model, open_model
 from pipeline.generation.released import released_files, released_models
 from pipeline.generation.timings import Timings
 from pipeline.runtime.errors import UserError
+from pipeline.runtime.run import run_file
 from pipeline.runtime.scratch import home
+from pipeline.training.following import unfinished
 from stages.config import MODULES
 
 Task = Literal["dance", "caption", "class"]
 SHIPPED = Path(__file__).with_name("shipped")  # bundles NAME.safetensors; one called as its task
+TRAINING = "@training"  # after a data set's name: what its training has come to
 BUILT = {"dance": "toy_dance", "caption": "toy_shapes", "class": "digits"}  # where none is shipped
 
 
@@ -33,7 +36,8 @@ def load(
     models shipped with this package, those that `cdcd load` keeps, the data sets (the model built
     in the folder where this runs, or in its revision or DVC experiment `rev`), and the published
     ones. Without a name: the shipped model of the `task` (default: dance), else that of its
-    embedded data set. Raises UserError where there is none, with what to do.
+    embedded data set. `DATASET@training` is the last snapshot of a training that goes on. Raises
+    UserError where there is none, with what to do.
     """
     if rev is not None:
         dataset = str(name or BUILT[task or "dance"])
@@ -46,6 +50,8 @@ def load(
         with unpacked(bundle) as files:
             return open_model(files, timings)
     known = str(name or BUILT[task or "dance"])
+    if known.removesuffix(TRAINING) in MODULES and known.endswith(TRAINING):
+        return open_model(_in_training(known.removesuffix(TRAINING)), timings)
     if known in MODULES:
         return open_model(_built(known, explicit=name is not None), timings)
     if known in released_models():
@@ -94,6 +100,17 @@ def _built(dataset: str, explicit: bool):
             f"No model comes with this version, and that of {dataset} is not built here ({mistake})"
             " Or name another one with --model."
         ) from None
+
+
+def _in_training(dataset: str):
+    """The files of a data set's model with the last weights of a training that has not ended."""
+    found = unfinished(dataset)
+    if found is None or not found.snapshots:
+        raise UserError(
+            f"No training of {dataset} that goes on here has left weights yet; set snapshot_every"
+            f" in {run_file()}."
+        )
+    return built_files(dataset, unfinished=found.snapshots[-1])
 
 
 def _listed(names) -> str:

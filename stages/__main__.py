@@ -31,7 +31,7 @@ STAGES = (
 )
 TOOLS = (
     *("generate", "edit", "demo", "export", "load", "score", "fit", "compare", "listen", "mos"),
-    *("study", "repro", "preset", "weights", "verify", "clean"),
+    *("watch", "study", "repro", "preset", "weights", "verify", "clean"),
 )
 
 

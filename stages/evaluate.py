@@ -87,6 +87,7 @@ def _settings(settings: AnyDataset, paths: Paths) -> dict[str, object]:
     return {
         "contrast": about["contrast"],
         "parameters": about["parameters"],
+        "processes": about.get("processes"),
         "training_steps": steps_taken(paths),
         "batch_size": train.batch_size,
         "diffusion_steps": train.diffusion_steps,

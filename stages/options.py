@@ -16,7 +16,8 @@ ModelName = Annotated[
         "--dataset",
         help=(
             "A model by name: a shipped one, one kept by `cdcd load`, a data set whose model was"
-            " built here, a published checkpoint; or the path of a bundle. Default: the shipped"
+            " built here (NAME@training: the last snapshot of its training, while that goes on), a"
+            " published checkpoint; or the path of a bundle. Default: the shipped"
             " one of the task, else its embedded data set's."
         ),
         show_default=False,

@@ -15,6 +15,7 @@ from pipeline.storage.conditions import condition_inputs
 from pipeline.storage.store import Store
 from pipeline.storage.tensors import read_about
 from pipeline.storage.weights import weights_file
+from pipeline.training.checkpoint import Damaged, is_checkpoint, read_checkpoint
 from pipeline.training.history import write_history
 from stages.captions import with_captions
 from stages.config import read_dataset
@@ -65,9 +66,13 @@ def start_from(network: Network, path: Path, heads: int) -> None:
     """Gives `network` the weights of a model trained here, or its denoiser those of a published one
     with so many `heads`. Raises UserError when it has another architecture.
 
-    Of a published one, condition encoders and tables of positions of another size stay as drawn.
+    Of a state that a training has kept the averages count; of a published one, condition encoders
+    and tables of positions of another size stay as drawn.
     """
     try:
+        if is_checkpoint(path):
+            network.load_state_dict(read_checkpoint(path).state["average"]["module"])
+            return
         if (read_about(path) or {}).get("class") == "Network":
             network.load_state_dict(load_model(path).state_dict())
             return
@@ -80,6 +85,8 @@ def start_from(network: Network, path: Path, heads: int) -> None:
             if not name.startswith("positions.") or tensor.shape == own.get(name, tensor[:0]).shape
         }
         network.denoiser.load_state_dict(own | fitted)
+    except Damaged as damaged:
+        raise UserError(f"train.init {path} is damaged ({damaged}); copy it again.") from None
     except RuntimeError as error:
         raise UserError(
             f"train.init {path} does not fit the model that train.model describes:"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from pipeline.diffusion.contrast import parse_setting
+from pipeline.model.around import around
 from pipeline.model.encoders.text import TextConfig
 from pipeline.model.network import (
     CaptionInputs,
@@ -27,7 +28,9 @@ from pipeline.storage.manifest import Manifest
 from pipeline.storage.store import Store
 from pipeline.storage.weights import weights_file
 from pipeline.training.batches import TrainingBatches
+from pipeline.training.following import announce
 from pipeline.training.history import write_history
+from pipeline.training.launch import start_under_prefix
 from pipeline.training.processes import processes
 from stages.captions import with_captions
 from stages.config import AnyDataset, CaptionToImage, DatasetArgument, read_contrast, read_dataset
@@ -45,13 +48,15 @@ def train(dataset: DatasetArgument) -> None:
     In: data/DATASET/conditions.h5, tokens.h5, negatives.h5 and the manifest in raw. Out:
     data/DATASET/model with model.safetensors (the averaged weights), history.csv and about.json.
     Killed, it goes on from its last checkpoint; SIGINT and SIGTERM end it after the step in
-    progress, with exit code 75. On several GPUs, start it with `torchrun --nproc_per_node N -m
-    stages train DATASET` (or `srun`): `batch_size` is that of all together.
+    progress, with exit code 75. On several GPUs `launch` of run.yaml starts it (`torchrun
+    --nproc_per_node=N`, `srun`): `batch_size` is that of all together. `cdcd watch` looks on.
 
     Example: cdcd train toy_dance
     """
     choose_products()
     settings, setting, paths = read_dataset(dataset), read_contrast(dataset), Paths(dataset)
+    if settings.train.released is None:
+        start_under_prefix("train", dataset)
     stores = open_stores(paths, setting)
     if settings.train.released is not None:
         take_released(dataset, settings.train.released, stores.tokens, stores.conditions)
@@ -60,24 +65,34 @@ def train(dataset: DatasetArgument) -> None:
     config = settings.train.in_steps(len(rows["train"]))
     network = new_network(settings, config, stores)
     sources = code("diffusion", "model", "training", "runtime")
-    mark = fingerprint("train", config, setting, *contents(stores, config), *sources)
-    with (
-        processes(config.bf16) as fabric,
-        scratch(mark)
-        if fabric.is_global_zero
-        else nullcontext(home() / "scratch" / mark) as folder,
-    ):
-        batches = batches_of_splits(stores, rows, config, setting, fabric)
-        history = train_network(
-            network, config, setting, batches["train"], batches.get("val"), folder, fabric
-        )
-        if fabric.is_global_zero:
-            write_model(network, history, setting, stores, paths)
-        fabric.barrier()
+    with processes(config.bf16) as fabric:
+        leads, found = fabric.is_global_zero, ""
+        if leads:  # the others need not read every byte as well
+            found = fingerprint("train", config, setting, *contents(stores, config), *sources)
+        mark = fabric.broadcast(found)
+        with scratch(mark) if leads else nullcontext(home() / "scratch" / mark) as folder:
+            if leads:
+                announce(folder, dataset, config.steps or 0)
+            batches = batches_of_splits(stores, rows, config, setting, fabric)
+            init = weights_file(config.init) if config.init else None
+            surroundings = around(dataset, init, folder, provenance(setting, stores))
+            history = train_network(
+                network,
+                config,
+                setting,
+                batches["train"],
+                batches.get("val"),
+                folder,
+                fabric,
+                surroundings,
+            )
+            if leads:
+                write_model(network, history, setting, stores, paths)
+            fabric.barrier()
     if fabric.is_global_zero:
         print(
-            f"{dataset}: {setting}, {config.steps} steps, loss {history[-1]['main']:.3f} nats a"
-            " token (history.csv)."
+            f"{dataset}: {setting}, {history[-1]['step']} steps, loss"
+            f" {history[-1]['main']:.3f} nats a token (history.csv)."
         )
 
 
@@ -177,23 +192,26 @@ def write_model(
     network: Network, history: list[dict], setting: str, stores: Stores, paths: Paths
 ) -> None:
     """Writes the folder `model`: the weights, the training curve, and what it was trained on."""
-    provenance = {
+    about = provenance(setting, stores)
+    with atomic(paths.model) as temporary:
+        temporary.mkdir()
+        save_model(network.cpu(), temporary / MODEL_FILE, about)
+        write_history(temporary / "history.csv", history)
+        trained = {
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "processes": list(dict.fromkeys(row["processes"] for row in history)),
+            "computed_by": {"processor": str(processor()), "products": products.name},
+        }
+        write_json(temporary / "about.json", trained | about)
+
+
+def provenance(setting: str, stores: Stores) -> dict:
+    """What a model says of itself: its contrast, and what it was trained on."""
+    return {
         "contrast": setting,
         "codec": stores.tokens.provenance["codec"],
         "conditions": stores.conditions.provenance,
     }
-    with atomic(paths.model) as temporary:
-        temporary.mkdir()
-        save_model(network.cpu(), temporary / MODEL_FILE, provenance)
-        write_history(temporary / "history.csv", history)
-        write_json(
-            temporary / "about.json",
-            {
-                "parameters": sum(p.numel() for p in network.parameters()),
-                "computed_by": {"processor": str(processor()), "products": products.name},
-                **provenance,
-            },
-        )
 
 
 def check_caption_length(text: TextConfig | None, conditions: Store) -> None:

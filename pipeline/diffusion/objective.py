@@ -27,6 +27,7 @@ from pipeline.diffusion.predictions import C, Network, Noised, Predictions, nois
 from pipeline.diffusion.process import MaskAndReplace, uniform
 from pipeline.diffusion.steps import ImportanceSteps, UniformSteps
 from pipeline.diffusion.weights import Compared, Weights, contrast_weights, likelihood_weights
+from pipeline.runtime.device import sent
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Decay, Section, Weight
 
@@ -60,9 +61,12 @@ class LossTerms:
     negative: dict[
         str, Tensor
     ]  # setting -> mean cost of a negative's token, nats, unweighted; empty without any
+    gap: dict[str, Tensor]  # setting -> by how much that is above a positive's token
     bound: dict[
         str, Tensor
     ]  # setting -> log N - L_InfoNCE, nats; empty unless asked for (and there is a condition left)
+    t: Int[Tensor, " B"]
+    kl: Float[Tensor, " B"]  # nats a token: L_vb at t
 
 
 class Objective(nn.Module):
@@ -97,6 +101,7 @@ class Objective(nn.Module):
             process.n_steps
         )
         self.balance = Balance()
+        self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def forward(
         self,
@@ -106,6 +111,7 @@ class Objective(nn.Module):
         generator: torch.Generator,
         negatives: dict[str, Tensor] | None = None,
         estimate_bound: bool = False,
+        is_last: bool = True,
     ) -> LossTerms:
         """The loss of tokens x_0 [B, L] given `inputs`, with negatives {"intra": [B, N, L],
         "inter": [B, N, L]} of the setting.
@@ -113,11 +119,11 @@ class Objective(nn.Module):
         Every random number comes from `generator`: t, x_t, dropped conditions, chosen negatives.
         `estimate_bound` adds the mutual-information bound, whose p(z) costs a pass without gradient
         under the null condition (with null_probability 0 its critic is p(z | c) alone); ask for it
-        now and then. A dropped condition takes no part in the contrast. Raises UserError when the
-        loss is not finite or has run away.
+        now and then. A dropped condition takes no part in the contrast. What is learned about t
+        waits for the last part of a batch that comes in several (`is_last`).
         """
         x_0 = x_0.long()
-        t, p_t = (value.to(x_0.device) for value in self.steps.draw(len(x_0), generator))
+        t, p_t = (sent(value, x_0.device) for value in self.steps.draw(len(x_0), generator))
         share = 1 / (p_t * x_0.numel())
         condition, present = self._condition(network, inputs, generator, x_0)
         # x_t before any negative is drawn: settings can be compared pairwise
@@ -141,19 +147,22 @@ class Objective(nn.Module):
 
         main, auxiliary = likelihood.by_loss(costs)
         pushed = contrast.value(costs)
-        self.balance.watch(main + auxiliary, pushed, self._can_run_away)
         if self.training:
-            self.steps.update(t, costs.step[:, 0])
+            parts = torch.stack([main + auxiliary, pushed]).detach()
+            self._waiting.append((t, costs.step[:, 0], parts))
+            if is_last:
+                self._learn()
+        by_term = {term.name: noised.of(term, costs) / x_0.shape[1] for term in noised.columns}
         return LossTerms(
             total=costs.total + contrast.offset.to(costs.total),
             main=main,
             auxiliary=auxiliary,
             contrast=pushed,
-            negative={
-                term.name: noised.of(term, costs)[:, 1:].mean() / x_0.shape[1]
-                for term in noised.columns
-            },
+            negative={name: each[:, 1:].mean() for name, each in by_term.items()},
+            gap={name: (each[:, 1:] - each[:, :1]).mean() for name, each in by_term.items()},
             bound=self._bounds(compared, present) if estimate_bound else {},
+            t=t,
+            kl=costs.step[:, 0] / x_0.shape[1],
         )
 
     @property
@@ -262,3 +271,16 @@ class Objective(nn.Module):
             for term in self.terms
             if term in compared.ratios
         }
+
+    def _learn(self) -> None:
+        """Takes in what the parts of a batch have shown: the losses at each t, and how likelihood
+        and contrast stand to each other.
+        """
+        steps, losses, parts = zip(*self._waiting)
+        self._waiting.clear()
+        self.steps.update(torch.cat(steps), torch.cat(losses))
+        self.balance.watch(torch.stack(parts).mean(0), self._can_run_away)
+
+    def check(self) -> None:
+        """Raises UserError for a training that cannot go on (`Balance.check`)."""
+        self.balance.check()

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pipeline.diffusion.schedule import Jump, Schedule, jump, linear_schedule
+from pipeline.runtime.device import sent
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.seeds import rows_drawn
 
@@ -254,4 +255,5 @@ def uniform(shape, generator: torch.Generator, device) -> Tensor:
     serves any device).
     """
     options = {"generator": generator, "device": generator.device, "dtype": torch.float64}
-    return rows_drawn(tuple(shape), generator, lambda all_: torch.rand(all_, **options)).to(device)
+    drawn = rows_drawn(tuple(shape), generator, lambda all_: torch.rand(all_, **options))
+    return sent(drawn, torch.device(device))

@@ -7,6 +7,7 @@ import torch.distributed as dist
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from pipeline.diffusion.process import uniform
 from pipeline.runtime.seeds import rows_drawn
 
 WARM_UP = 10  # every step is seen more often than this before importance counts
@@ -54,24 +55,22 @@ class ImportanceSteps(nn.Module):
 
     def probabilities(self) -> Float[Tensor, " T"]:
         """The probability of each t, float64 [n_steps]; t = 1 takes the weight of t = 2."""
-        if not bool((self.count > WARM_UP).all()):
-            return torch.full_like(self.history, 1 / self.n_steps)
         weight = (self.history + 1e-10).sqrt() + 1e-4
         weight[0] = weight[1]
-        return weight / weight.sum()
+        known, even = weight / weight.sum(), torch.full_like(weight, 1 / self.n_steps)
+        return torch.where((self.count > WARM_UP).all(), known, even)
 
     def draw(
         self, count: int, generator: torch.Generator
     ) -> tuple[Int[Tensor, " n"], Float[Tensor, " n"]]:
         """Steps t [count] and the probabilities [count] (float64) with which they were drawn, on
-        the generator's device.
+        the device of the statistics, which nobody waits for.
         """
-        p = self.probabilities().to(generator.device)
-        index = rows_drawn(
-            (count,),
-            generator,
-            lambda all_: torch.multinomial(p, *all_, replacement=True, generator=generator),
-        )
+        p = self.probabilities()
+        below = p.cumsum(0)
+        below = below / below[-1]
+        below[-1] = 1
+        index = torch.searchsorted(below, uniform((count,), generator, p.device))
         return index + 1, p[index]
 
     @torch.no_grad()

@@ -11,6 +11,7 @@ from pipeline.diffusion.cca import alignment
 from pipeline.diffusion.contrast import Contrast, Term, adaptive_weight, difference, infonce
 from pipeline.diffusion.losses import HeadTerms
 from pipeline.diffusion.predictions import Noised
+from pipeline.runtime.device import sent
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def contrast_weights(
         weight = (1.0 if config.form == "cca" else strength) * adaptive * share
         if config.form == "difference":
             n_drawn = columns.stop - columns.start
-            slope = difference(config, n_stored[term.kind], n_drawn).to(share.device)[None]
+            slope = sent(difference(config, n_stored[term.kind], n_drawn), share.device)[None]
         else:
             ratios = compared.ratios[term]
             value, slope = (

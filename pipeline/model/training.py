@@ -1,6 +1,7 @@
 """Training of the denoiser with its condition encoders: what the engine is given to train."""
 
 import math
+from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Generic, TypeVar
@@ -11,10 +12,12 @@ from torch import Tensor, nn
 
 from pipeline.diffusion.adherence import PARTS, condition_gains, profile, spread_steps
 from pipeline.diffusion.contrast import Contrast
-from pipeline.diffusion.objective import Loss, Objective
+from pipeline.diffusion.objective import Loss, LossTerms, Objective
 from pipeline.diffusion.process import MaskAndReplace
+from pipeline.model.around import NOTHING, Around
 from pipeline.model.encoders.modalities import KEPT, Dropout
 from pipeline.model.network import Network
+from pipeline.runtime.device import sent
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import Count, Positive, Section, Seed
 from pipeline.runtime.run import run_settings
@@ -23,11 +26,13 @@ from pipeline.training.batches import Batch, TrainingBatches
 from pipeline.training.engine import Hooks, Outcome, Plan, fit
 from pipeline.training.optimiser import Average, Optimiser
 from pipeline.training.processes import alone
+from pipeline.training.selection import Selection
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 M = TypeVar("M")
+PARTS_OF_T = 5  # of 1..T, in which the history tells the loss apart
 Steps = Annotated[int, Field(strict=True, ge=2, le=10_000)]
 
 
@@ -45,11 +50,14 @@ class Train(Section, Generic[M]):
 
     The length is `steps`, or `epochs` over the training rows (`in_steps` turns the one into the
     other). `batch_size` is the global one: all processes together. `init` names the model whose
-    weights are the start (null: random ones): a file trained here, or a published denoiser of the
+    weights are the start (null: random ones): a file trained here, one that `keep_optimiser` of
+    run.yaml left (which brings optimiser and averages as well), or a published denoiser of the
     same sizes (a name of `cdcd weights list` or a file); the contrast's form `cca` is compared with
     it. `bf16` counts on a GPU only; the losses
     stay in float32. `diffusion_steps` is T. `released` names a published denoiser that is sampled
     and evaluated as it is: nothing is trained, and the rest of the section does not count.
+    `selection`: by which held-out loss the weights are chosen or the training ends early (null: it
+    ends with its last step).
     """
 
     seed: Seed
@@ -65,6 +73,7 @@ class Train(Section, Generic[M]):
     contrast: Contrast
     optimiser: Optimiser
     average: Average
+    selection: Selection | None = None
 
     @model_validator(mode="after")
     def _has_a_length(self) -> "Train":
@@ -102,15 +111,16 @@ class Train(Section, Generic[M]):
 class DenoiserTask(nn.Module):
     """Network and loss as one module whose forward pass is a training step."""
 
-    def __init__(self, network: Network, objective: Objective, seed: int, rank: int, world: int):
+    def __init__(self, network: Network, objective: Objective, seed: int):
         super().__init__()
-        self.network, self.objective = network, objective
-        self.seed, self.rank, self.world = seed, rank, world
+        self.network, self.objective, self.seed = network, objective, seed
         self.bound_every = run_settings().bound_every
+        if network.empty is not None and not objective.loss.null_probability:
+            network.empty.requires_grad_(False)  # no step would reach it
 
     def forward(self, batch: Batch, step: int) -> Outcome:
         """The loss of a batch; the noise is this process's part of the whole batch's."""
-        generator = shared_generator(self.rank, self.world, self.seed, "noise", step, 0)
+        generator = shared_generator(batch.number, batch.parts, self.seed, "noise", step, 0)
         wants_bound = (
             bool(self.objective.terms and self.bound_every) and (step + 1) % self.bound_every == 0
         )
@@ -121,11 +131,19 @@ class DenoiserTask(nn.Module):
             generator,
             batch.negatives,
             wants_bound,
+            batch.is_last,
         )
         means = {"main": terms.main, "auxiliary": terms.auxiliary, "contrast": terms.contrast}
         means |= {f"negative_{name}": value for name, value in terms.negative.items()}
+        means |= {f"gap_{name}": value for name, value in terms.gap.items()}
         bound = {f"bound_{name}": value for name, value in terms.bound.items()}
-        return Outcome(terms.total, means, bound)
+        return Outcome(terms.total, means, bound, {"kl": self._by_t(terms)})
+
+    def _by_t(self, terms: LossTerms) -> Tensor:
+        """[2, PARTS_OF_T] sums of the losses at the t of each part of 1..T, and their numbers."""
+        part = (terms.t - 1) * PARTS_OF_T // self.objective.process.n_steps
+        belongs = nn.functional.one_hot(part, PARTS_OF_T).double()
+        return torch.stack([terms.kl.double() @ belongs, belongs.sum(0)])
 
     def _dropped(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """Which examples lack their motion or their pictures, for encoders that learn to do
@@ -134,8 +152,20 @@ class DenoiserTask(nn.Module):
         dropout = getattr(self.network.encoder, "dropout", None)
         if not isinstance(dropout, Dropout) or not (dropout.motion or dropout.visual):
             return {}
-        generator = shared_generator(self.rank, self.world, self.seed, "modalities", step)
-        return {KEPT: dropout.draw(len(batch.x_0), generator).to(batch.x_0.device)}
+        generator = shared_generator(batch.number, batch.parts, self.seed, "modalities", step)
+        return {KEPT: sent(dropout.draw(len(batch.x_0), generator), batch.x_0.device)}
+
+
+def kl_by_t(counts: dict[str, Tensor]) -> dict[str, float]:
+    """The loss L_vb, nats a token, in each part of 1..T, those of little noise first; a part that
+    no sample fell into is left out.
+    """
+    sums, numbers = counts["kl"].tolist()
+    return {
+        f"kl_{part}_of_{PARTS_OF_T}": total / number
+        for part, (total, number) in enumerate(zip(sums, numbers), start=1)
+        if number
+    }
 
 
 def train_network(
@@ -146,6 +176,7 @@ def train_network(
     validation: TrainingBatches | None,
     folder: Path,
     fabric: "Fabric | None" = None,
+    around: Around = NOTHING,
 ) -> list[dict]:
     """The history of the training; `network` ends with the averaged weights.
 
@@ -157,13 +188,22 @@ def train_network(
     if config.contrast.form == "cca" and config.init is not None:
         reference = deepcopy(network).to(fabric.device).eval().requires_grad_(False)
     objective = Objective(process, config.loss, setting, config.contrast, reference)
-    task = DenoiserTask(network, objective, config.seed, fabric.global_rank, fabric.world_size)
+    task, rhythm = DenoiserTask(network, objective, config.seed), run_settings()
     assert config.steps is not None, "in_steps gave it"
+    if config.selection is not None and validation is None:
+        raise UserError("train.selection needs held-out rows, but the split val has none.")
 
-    def held_out_loss(averaged: nn.Module) -> float:
-        assert isinstance(averaged, Network)
-        assert validation is not None
-        return validate(averaged, process, config, validation, fabric.device)
+    def held_out_loss(n_batches: int) -> Callable[[nn.Module], float]:
+        def loss(averaged: nn.Module) -> float:
+            assert isinstance(averaged, Network)
+            assert validation is not None
+            return validate(averaged, process, config, validation, fabric.device, n_batches)
+
+        return loss
+
+    def in_parts(batch: object) -> list[Batch]:
+        assert isinstance(batch, Batch)
+        return batch.split(rhythm.micro_batch)
 
     def adherence(averaged: nn.Module) -> dict[str, float]:
         assert isinstance(averaged, Network)
@@ -182,12 +222,22 @@ def train_network(
         ("diffusion", "model"),
         config.average,
         config.bf16,
+        config.selection,
+        tokens=network.length,
     )
     knows_null = network.empty is not None and config.loss.null_probability > 0
     hooks = Hooks(
         averaged=network,
-        validate=held_out_loss if validation is not None else None,
         measure=adherence if validation is not None and knows_null else None,
+        validate=held_out_loss(rhythm.validation_batches) if validation is not None else None,
+        select=held_out_loss(config.selection.batches) if config.selection is not None else None,
+        describe=kl_by_t,
+        split=in_parts,
+        check=objective.check,
+        compiled=list(network.denoiser.blocks),
+        begin_with=around.begin_with,
+        snapshot=around.snapshot,
+        ended=around.ended,
     )
     return fit(task, training.at, plan, folder, hooks, fabric)
 
@@ -199,21 +249,22 @@ def validate(
     config: Train,
     batches: TrainingBatches,
     device: torch.device,
+    n_batches: int,
 ) -> float:
-    """The likelihood part of the loss in nats a token on held-out rows, this process's part of
-    them: same rows and same noise at every call.
+    """The likelihood part of the loss in nats a token on `n_batches` of held-out rows, this
+    process's part of them: same rows and same noise at every call.
     """
     loss = config.loss.model_copy(update={"t_sampling": "uniform", "null_probability": 0.0})
     objective = Objective(process, loss, "vanilla").to(device).eval()
     was_training = network.training
     network.eval()
-    total, n_batches = 0.0, run_settings().validation_batches
+    total = torch.zeros((), device=device)
     for number in range(n_batches):
         batch = batches.at(number).to(device)
         generator = shared_generator(batches.rank, batches.world, config.seed, "validation", number)
-        total += float(objective(network, batch.x_0, batch.inputs, generator).main)
+        total = total + objective(network, batch.x_0, batch.inputs, generator).main
     network.train(was_training)
-    return total / n_batches
+    return float(total) / n_batches
 
 
 @torch.no_grad()

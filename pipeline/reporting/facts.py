@@ -15,6 +15,7 @@ FACTS = (
     ("pose_source", "poses from"),
     ("parameters", "parameters"),
     ("training_steps", "training steps"),
+    ("processes", "processes that trained it"),
     ("batch_size", "batch"),
     ("diffusion_steps", "diffusion steps T"),
     ("sampling_steps", "sampling steps"),

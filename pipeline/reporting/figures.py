@@ -3,6 +3,7 @@ side.
 """
 
 import math
+import re
 import textwrap
 from collections.abc import Collection
 from pathlib import Path
@@ -85,17 +86,25 @@ def _dot(panel, height: int, result: Result, is_model: bool) -> None:
 
 
 def draw_curves(path: Path, curves: dict[str, list[tuple[float, float]]], title: str) -> bool:
-    """Draws every curve of a history in a panel of its own; False when there is none."""
-    if not curves:
+    """Draws every curve of a history in a panel of its own, those of the parts of 1..T in one, the
+    palest of the least noise; False when there is none.
+    """
+    groups: dict[str, list[list[tuple[float, float]]]] = {}
+    for name, curve in curves.items():
+        if name != "processes":
+            title_of = "kl by t" if re.fullmatch(r"kl_\d+_of_\d+", name) else name
+            groups.setdefault(title_of, []).append(curve)
+    if not groups:
         return False
-    columns = min(3, len(curves))
-    lines = math.ceil(len(curves) / columns)
+    columns = min(3, len(groups))
+    lines = math.ceil(len(groups) / columns)
     with figure(path, 2.3 * columns, 0.3 + 1.4 * lines) as canvas:
         panels = list(canvas.subplots(lines, columns, squeeze=False).flat)
-        for panel, (name, curve), colour in zip(panels, curves.items(), COLOURS * len(curves)):
-            panel.plot(*zip(*curve), color=colour, linewidth=1.2)
+        for panel, (name, drawn), colour in zip(panels, groups.items(), COLOURS * len(groups)):
+            for number, curve in enumerate(drawn, start=1):
+                panel.plot(*zip(*curve), color=colour, linewidth=1.2, alpha=number / len(drawn))
             panel.set_title(name.replace("_", " "))
-        for panel in panels[len(curves) :]:
+        for panel in panels[len(groups) :]:
             panel.remove()
         canvas.suptitle(title, x=0.01, ha="left", fontsize=9)
         canvas.supxlabel("step", fontsize=8)

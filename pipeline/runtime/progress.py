@@ -4,7 +4,7 @@ threads.
 
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -50,9 +50,15 @@ def steps(title: str, total: int) -> Callable[[], None]:
     return lambda: tell(title, next(done), total)
 
 
-def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:
+def progress(
+    items: Iterable[T],
+    title: str,
+    total: int | None = None,
+    told: Callable[[], str] = lambda: "",
+) -> Generator[T, None, None]:
     """The items, with a progress bar on a terminal, a line at every tenth elsewhere (logs, DVC), or
-    in silence where somebody listens to the steps within (`heard_by`).
+    in silence where somebody listens to the steps within (`heard_by`); `told` gives the latest news
+    to stand beside.
     """
     if total is None and isinstance(items, Sized):
         total = len(items)
@@ -60,7 +66,7 @@ def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterat
         yield from items
         return
     if not sys.stderr.isatty():
-        yield from _logged(items, title, total)
+        yield from _logged(items, title, total, told)
         return
     columns = [
         TextColumn("{task.description}"),
@@ -70,15 +76,21 @@ def progress(items: Iterable[T], title: str, total: int | None = None) -> Iterat
         TimeRemainingColumn(),
     ]
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield from bar.track(items, total=total, description=title)
+        task = bar.add_task(title, total=total)
+        for item in bar.track(items, total=total, task_id=task):
+            yield item
+            bar.update(task, description=f"{title} {told()}".strip())
 
 
-def _logged(items: Iterable[T], title: str, total: int | None) -> Iterator[T]:
+def _logged(
+    items: Iterable[T], title: str, total: int | None, told: Callable[[], str]
+) -> Iterator[T]:
     every = max(1, (total or 1000) // 10)
     for count, item in enumerate(items, start=1):
         yield item
         if count % every == 0 or count == total:
-            print(f"{title}: {count}/{total or '?'}", file=sys.stderr, flush=True)
+            news = f" ({told()})" if told() else ""
+            print(f"{title}: {count}/{total or '?'}{news}", file=sys.stderr, flush=True)
 
 
 def in_batches(items: list[T], size: int) -> list[list[T]]:

@@ -23,12 +23,24 @@ class RunSettings(BaseModel):
 
     device: str | None = None
     """The torch device; null: an accelerator when there is one. `CDCD_DEVICE` overrides it."""
+    micro_batch: Count | None = None
+    """Rows of a training batch that pass at once; their gradients add up to the batch's. Null:
+    all that are this process's."""
+    launch: str | None = None
+    """What starts the stage `train`, such as `torchrun --nproc_per_node=4`; null: nothing."""
+    tf32: bool = True
+    """Whether float32 products of a GPU are rounded to TF32's ten bits, at several times the
+    speed."""
+    compile: str | None = None
+    """The backend of torch.compile for the denoiser's blocks, such as `inductor`; null: none."""
     products: Choice | None = None
     """On a CPU: matrix products by `torch` or `onednn`; null: as the shipped table says of this
     processor. Like the device it changes rounding; a resumed training keeps its own.
     """
     workers: int = Field(default=0, strict=True, ge=0, le=256)
     """Processes that read training batches ahead."""
+    wait_s: Count = 600
+    """Seconds that the processes of one training wait for each other before they give up."""
     log_every: Count = 10
     """Training steps that a row of the history sums up."""
     checkpoint_every: Count = 100
@@ -37,6 +49,13 @@ class RunSettings(BaseModel):
     """Training steps between looks at held-out rows; a multiple of `log_every` is sensible."""
     validation_batches: Count = 4
     """Batches of held-out rows a look takes."""
+    snapshot_every: Amount = 0
+    """Training steps between weights to generate with meanwhile; 0: none."""
+    keep_optimiser: bool = False
+    """Whether a finished training leaves its optimiser and averages in $CDCD_HOME/trained, three
+    times the size of the model, for `train.init`."""
+    tensorboard: str | None = None
+    """A folder for TensorBoard, beside the history; null: none."""
     bound_every: Amount = 50
     """Training steps between estimates of the mutual-information bound; 0: never."""
     engine: Literal["local", "ray"] = "local"

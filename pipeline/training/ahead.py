@@ -1,10 +1,11 @@
 """Batches that are ready when the network is."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.data._utils.pin_memory import pin_memory
 
 from pipeline.training.signals import SIGNALS
 
@@ -33,17 +34,24 @@ def _deaf(_worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-def read_ahead(batch_at: Callable[[int], object], steps: range, workers: int) -> Iterator[object]:
+def read_ahead(
+    batch_at: Callable[[int], object], steps: range, workers: int, pinned: bool = False
+) -> Generator[object, None, None]:
     """The batches of the steps in order, a few prepared ahead: by `workers` processes, or else by
-    a thread.
+    a thread; `pinned` where a GPU can fetch them while the CPU goes on.
     """
     if workers:
         ahead = {"num_workers": workers, "collate_fn": _as_it_is, "worker_init_fn": _deaf}
+        ahead["pin_memory"] = pinned
         yield from DataLoader(_Steps(batch_at), batch_size=None, sampler=steps, **ahead)
         return
+
+    def prepared(step: int) -> object:
+        return pin_memory(batch_at(step)) if pinned else batch_at(step)
+
     with ThreadPoolExecutor(1) as thread:
-        waiting = [thread.submit(batch_at, step) for step in steps[:AHEAD]]
+        waiting = [thread.submit(prepared, step) for step in steps[:AHEAD]]
         for step in steps:
             yield waiting.pop(0).result()
             if step + AHEAD in steps:
-                waiting.append(thread.submit(batch_at, step + AHEAD))
+                waiting.append(thread.submit(prepared, step + AHEAD))

@@ -2,7 +2,8 @@
 would have read.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -18,20 +19,51 @@ from pipeline.storage.store import Store
 @dataclass(frozen=True)
 class Batch:
     """Tokens [B, L], the inputs of the condition encoders by name, and negatives by kind [B, N,
-    L].
+    L]: part `number` of `parts` equal ones of the rows of a step, and whether another part
+    follows it in this process.
     """
 
     x_0: Tensor
     inputs: dict[str, Tensor]
     negatives: dict[str, Tensor]
+    number: int = 0
+    parts: int = 1
+    is_last: bool = True
 
-    def to(self, device: torch.device) -> "Batch":
+    def to(self, device: torch.device, non_blocking: bool = True) -> "Batch":
         """The same batch on another device."""
-        move = {name: value.to(device, non_blocking=True) for name, value in self.inputs.items()}
-        negatives = {
-            name: value.to(device, non_blocking=True) for name, value in self.negatives.items()
-        }
-        return Batch(self.x_0.to(device, non_blocking=True), move, negatives)
+        return self._map(lambda value: value.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> "Batch":
+        """The same batch where a GPU can fetch it while the CPU goes on."""
+        return self._map(Tensor.pin_memory)
+
+    def split(self, rows: int | None) -> list["Batch"]:
+        """The batch in equal parts of at most `rows` (None: whole)."""
+        most = len(self.x_0) if rows is None else rows
+        count = next(n for n in range(1, 1 + len(self.x_0)) if _fits(len(self.x_0), n, most))
+        size = len(self.x_0) // count
+        return [
+            replace(
+                self._map(lambda value, first=part * size: value[first : first + size]),
+                number=self.number * count + part,
+                parts=self.parts * count,
+                is_last=part == count - 1,
+            )
+            for part in range(count)
+        ]
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return replace(
+            self,
+            x_0=change(self.x_0),
+            inputs={name: change(value) for name, value in self.inputs.items()},
+            negatives={name: change(value) for name, value in self.negatives.items()},
+        )
+
+
+def _fits(rows: int, parts: int, most: int) -> bool:
+    return rows % parts == 0 and rows // parts <= most
 
 
 @lru_cache(maxsize=4)
@@ -84,7 +116,7 @@ class TrainingBatches:
         positions = everyone[mine]
         x_0 = torch.from_numpy(self.tokens["tokens"][self.token_rows[positions]].astype(np.int64))
         negatives = {kind: self._negatives(kind, positions, x_0) for kind in self.kinds}
-        return Batch(x_0, inputs, negatives)
+        return Batch(x_0, inputs, negatives, self.rank, self.world)
 
     def _negatives(self, kind: str, positions: np.ndarray, x_0: Tensor) -> Tensor:
         """[B, N, L] tokens: stored codes or orders (intra), or the rows that are pointed to

@@ -31,6 +31,7 @@ class Checkpoint:
 
     state: dict
     facts: dict
+    path: Path | None = None
 
 
 class Damaged(Exception):
@@ -88,8 +89,15 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     write_tensors(path, content, {"format": FORMAT, "sha256": digest, "facts": checkpoint.facts})
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
-    """What `write_checkpoint` wrote; raises Damaged for anything else."""
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file says that it is a checkpoint."""
+    return is_safetensors(path) and (read_about(path) or {}).get("format") == FORMAT
+
+
+def read_checkpoint(path: Path, is_verified: bool = False) -> Checkpoint:
+    """What `write_checkpoint` wrote; raises Damaged for anything else. Another process may have
+    verified it already.
+    """
     try:
         if not is_safetensors(path):
             raise Damaged("no checkpoint of this program")
@@ -97,12 +105,12 @@ def read_checkpoint(path: Path) -> Checkpoint:
         if not isinstance(about, dict) or about.get("format") != FORMAT:
             raise Damaged("no checkpoint of this program")
         content = read_tensors(path)
-        if _digest(content, about["facts"]) != about["sha256"]:
+        if not is_verified and _digest(content, about["facts"]) != about["sha256"]:
             raise Damaged("its content does not match its digest")
         state = _decoded(json.loads(bytes(content[TREE].numpy())), content)
         if not isinstance(state, dict):
             raise Damaged("no checkpoint of this program")
-        return Checkpoint(state, about["facts"])
+        return Checkpoint(state, about["facts"], Path(path))
     except (SafetensorError, UserError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise Damaged("cut short or changed") from error
 

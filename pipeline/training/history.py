@@ -1,8 +1,10 @@
 """The curves of a training as a table that people, DVC's plots and the report read."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 import torch.distributed as dist
@@ -53,6 +55,25 @@ def _formatted(row: dict) -> dict[str, str]:
     return {name: f"{value:.6g}" for name, value in row.items()}
 
 
+class Told(Protocol):
+    """What a pass tells, by name."""
+
+    @property
+    def means(self) -> dict[str, Tensor]:
+        """Averaged over examples and steps."""
+        ...
+
+    @property
+    def latest(self) -> dict[str, Tensor]:
+        """As they stand."""
+        ...
+
+    @property
+    def counts(self) -> dict[str, Tensor]:
+        """Added up."""
+        ...
+
+
 @dataclass
 class Tally:
     """What the steps since the last row amount to, on the device until a row is written.
@@ -65,16 +86,17 @@ class Tally:
     latest: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(
-        self, means: dict[str, Tensor], latest: dict[str, Tensor], counts: dict[str, Tensor]
-    ) -> None:
-        """Takes in one step."""
-        for name, value in means.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach().double()
-            self.times[name] = self.times.get(name, 0) + 1
-        self.latest |= {name: value.detach().double() for name, value in latest.items()}
-        for name, value in counts.items():
-            self.counts[name] = self.counts.get(name, 0) + value.detach()
+    def add(self, parts: Sequence["Told"]) -> None:
+        """Takes in one step, of which one pass or several equal ones tell."""
+        for part in parts:
+            for name, value in part.means.items():
+                self.sums[name] = self.sums.get(name, 0) + value.detach().double()
+                self.times[name] = self.times.get(name, 0) + 1
+            for name, value in part.counts.items():
+                self.counts[name] = self.counts.get(name, 0) + value.detach()
+        told = _added([part.latest for part in parts])
+        heard = _added([dict.fromkeys(part.latest, 1) for part in parts])
+        self.latest |= {name: value.detach().double() / heard[name] for name, value in told.items()}
 
     def of_all_processes(self) -> "Tally":
         """The same on the CPU, of all processes together: every one must call it."""

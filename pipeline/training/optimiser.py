@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from pipeline.runtime.params import Amount, Count, Decay, Positive, Rate, Section, Share, Weight
@@ -119,9 +119,17 @@ def _between(start: float, end: float, share: float) -> float:
 class LRSchedule:
     """Sets the rate of an optimiser over the steps: `advance` after each, state for checkpoints."""
 
-    def __init__(self, descent: Descent, optimiser: torch.optim.Optimizer, n_steps: int):
+    def __init__(
+        self,
+        descent: Descent,
+        optimiser: torch.optim.Optimizer,
+        n_steps: int,
+        mean: Callable[[Tensor], Tensor] = lambda losses: losses,
+    ):
+        """`mean` makes the losses of all processes one."""
         self.descent, self.optimiser, self.n_steps, self.taken = descent, optimiser, n_steps, 0
-        self.plateau = None
+        self.mean, self.plateau = mean, None
+        self._waiting: list[Tensor] = []
         self._set()
         if descent.schedule == "plateau":
             self.plateau = ReduceLROnPlateau(
@@ -138,13 +146,28 @@ class LRSchedule:
         """The rate of the next step."""
         return self.optimiser.param_groups[0]["lr"]
 
-    def advance(self, loss: Callable[[], float]) -> None:
-        """Moves on by one step; the plateau rule asks for the `loss` once the warm-up is over."""
+    def advance(self, loss: Tensor) -> None:
+        """Moves on by one step; the plateau rule takes in the `loss` once the warm-up is over."""
         self.taken += 1
-        if self.plateau is not None and self.taken > self.descent.warmup_steps:
-            self.plateau.step(loss())
-        else:
+        if self.plateau is None or self.taken <= self.descent.warmup_steps:
             self._set()
+            return
+        self._waiting.append(loss.detach())
+        if self.plateau.num_bad_epochs + len(self._waiting) > self.descent.patience:
+            self.settle()
+
+    def settle(self) -> None:
+        """Shows the plateau rule the losses that have waited.
+
+        They wait on their device, for reading them makes the CPU wait, until the rule could cut the
+        rate, so that it cuts where it would have; a row and a checkpoint ask for it as well.
+        """
+        if self.plateau is None or not self._waiting:
+            return
+        losses = self.mean(torch.stack(self._waiting)).cpu().tolist()
+        self._waiting.clear()
+        for loss in losses:
+            self.plateau.step(loss)
 
     def _set(self) -> None:
         for group in self.optimiser.param_groups:
@@ -154,6 +177,7 @@ class LRSchedule:
 
     def state_dict(self) -> dict:
         """Everything a resumed run needs besides the optimiser's own state."""
+        self.settle()
         plateau = None if self.plateau is None else self.plateau.state_dict()
         return {"plateau": plateau, "taken": self.taken}
 
@@ -166,8 +190,9 @@ class LRSchedule:
 
 def build_optimiser(descent: Descent, module: nn.Module) -> torch.optim.Optimizer:
     """AdamW over all trainable parameters of `module`, in one group."""
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     return torch.optim.AdamW(
-        [parameter for parameter in module.parameters() if parameter.requires_grad],
+        parameters,
         lr=descent.learning_rate,
         betas=descent.betas,
         weight_decay=descent.weight_decay,

@@ -4,14 +4,19 @@ started.
 
 import importlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
+import torch
 import torch.distributed as dist
 
 from pipeline.runtime.device import device
+from pipeline.runtime.errors import UserError
+from pipeline.runtime.run import run_settings
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -33,9 +38,9 @@ def alone(bf16: bool = False) -> "Fabric":
 @contextmanager
 def processes(bf16: bool = False) -> Iterator["Fabric"]:
     """This process among those that torchrun or srun announce, or alone; the group ends with the
-    block.
+    block. Raises UserError where another of them ends, or is not heard of for `wait_s` of run.yaml.
     """
-    world, machines = _announced()
+    world, machines = announced()
     if world == 1:
         yield alone(bf16)
         return
@@ -45,16 +50,38 @@ def processes(bf16: bool = False) -> Iterator["Fabric"]:
 
     fabric = Fabric(
         accelerator=_accelerator(),
-        strategy=DDPStrategy(find_unused_parameters=True, broadcast_buffers=False),
+        strategy=DDPStrategy(
+            broadcast_buffers=False, timeout=timedelta(seconds=run_settings().wait_s)
+        ),
         devices=world // machines,
         num_nodes=machines,
         precision=_precision(bf16),
     )
     fabric.launch()
+    is_whole = True
     try:
         yield fabric
+    except RuntimeError as error:
+        is_whole = not _is_about_others(error)
+        if is_whole:
+            raise
+        reason = _REASON.search(str(error))
+        raise UserError(
+            f"Another of the {world} processes of this training has ended or is not heard of"
+            f" ({reason[0] if reason else 'no answer'}), and so all end; run the same command again,"
+            " with as many processes or another number: it goes on from the last checkpoint."
+        ) from None
     finally:
-        dist.destroy_process_group()
+        if is_whole:
+            dist.destroy_process_group()
+
+
+_REASON = re.compile(r"connection \w+ by peer|timed out|timeout", re.IGNORECASE)
+
+
+def _is_about_others(error: RuntimeError) -> bool:
+    """Whether an error says that another process does not answer, in the words of gloo or NCCL."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 def _import_fabric() -> None:
@@ -73,7 +100,7 @@ def _import_fabric() -> None:
             del sys.modules["torchmetrics"]
 
 
-def _announced() -> tuple[int, int]:
+def announced() -> tuple[int, int]:
     """The processes and the machines of this job."""
     given = os.environ
     if "TORCHELASTIC_RUN_ID" in given:
@@ -85,7 +112,11 @@ def _announced() -> tuple[int, int]:
 
 
 def _accelerator() -> str:
-    return "cuda" if device().type == "cuda" else "cpu"
+    """What Fabric calls it; float32 products of a GPU go through TF32 unless run.yaml says no."""
+    if device().type != "cuda":
+        return "cpu"
+    torch.set_float32_matmul_precision("high" if run_settings().tf32 else "highest")
+    return "cuda"
 
 
 def _precision(bf16: bool) -> Literal["bf16-mixed", "32-true"]:

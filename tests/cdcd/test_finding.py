@@ -16,6 +16,7 @@ from pipeline.model.network import load_model, save_model
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import write_json
 from pipeline.storage.weights import weights_file
+from pipeline.training.following import announce, snapshot_file
 from tests.helpers.house import ROOT, read, write_params
 from tests.helpers.small_models import TRAINED_ON, dance_files, picture_files
 
@@ -45,6 +46,23 @@ def build(folder: Path, seed: int = 0) -> None:
     write_json(home / "model" / "about.json", {"parameters": 5, **TRAINED_ON})
     with open(home / "model" / "history.csv", "w", newline="") as handle:
         csv.writer(handle).writerows([("step", "main"), (10, 1.0), (20, 0.5)])
+
+
+def test_a_training_that_goes_on_is_listened_to_through_its_last_snapshot(house):
+    with pytest.raises(UserError, match="has left weights yet; set snapshot_every in .*run.yaml"):
+        cdcd.load("digits@training")
+    build(house)
+    folder = house / "home" / "scratch" / "goes_on"
+    folder.mkdir(parents=True)
+    announce(folder, "digits", 40)
+    network = load_model(house / "data/digits/model/model.safetensors")
+    for step in (10, 20):
+        network.denoiser.output.bias.data.fill_(step)
+        save_model(network, snapshot_file(folder, step), TRAINED_ON)
+    shutil.rmtree(house / "data" / "digits" / "model")  # as DVC does before it trains
+    model = cdcd.load("digits@training")
+    assert (model.network.output.bias == 20).all()
+    assert model.generate(label=0, steps=2)
 
 
 def test_what_is_not_there_is_told_with_what_to_do(house):

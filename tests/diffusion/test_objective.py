@@ -280,8 +280,9 @@ def test_a_loss_that_is_no_number_stops_the_run():
     objective, network = build("vanilla")
     torch.nn.init.constant_(network.output.bias, torch.nan)
     tokens, inputs, _ = batch()
+    objective(network, tokens, inputs, generator())
     with pytest.raises(UserError, match="no longer finite"):
-        objective(network, tokens, inputs, generator())
+        objective.check()
 
 
 @pytest.mark.parametrize(
@@ -294,6 +295,7 @@ def test_a_negative_term_that_runs_away_stops_the_run(changes, stops):
     def train():
         for seed in range(120):
             objective(network, tokens, inputs, generator(seed), negatives)
+            objective.check()
 
     if stops:
         with pytest.raises(UserError, match="run away"):

@@ -18,6 +18,8 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 NAME = "elsewhere"
 BETWEEN_DEVICES = ("aten::copy_", "aten::_to_copy")  # what moves tensors
+READING = ("aten::_local_scalar_dense", "aten::equal", "aten::is_nonzero", "aten::nonzero")
+READS: list[str] = []  # the operations for which the CPU waited for what lies there
 
 
 class Elsewhere(Tensor):
@@ -84,6 +86,11 @@ def answer(function, args: tuple, kwargs: dict):
             raise RuntimeError(
                 f"{name}: {len(left_behind)} of its tensors were left behind on the CPU."
             )
+    masked = name.startswith("aten::index") and any(
+        part is not None and part.dtype == torch.bool for part in tree_leaves(args[1])
+    )
+    if away and (name in READING or masked or (name in BETWEEN_DEVICES and not stays_away)):
+        READS.append(name)
     result = function(*tree_map(_here, args), **tree_map(_here, kwargs))
     if not stays_away:
         return result

@@ -4,6 +4,7 @@ import numpy as np
 
 from pipeline.diffusion.contrast import Contrast
 from pipeline.diffusion.objective import Loss
+from pipeline.model.around import NOTHING
 from pipeline.model.denoiser import DenoiserConfig
 from pipeline.model.network import ClassInputs, ClassModel, build_network
 from pipeline.model.training import Train, train_network
@@ -99,7 +100,7 @@ def config(**changes) -> Train:
     return Train[ClassModel](**{**settings, **changes})
 
 
-def train(stores, folder, settings, setting="step_intra", fabric=None):
+def train(stores, folder, settings, setting="step_intra", fabric=None, around=NOTHING):
     """The averaged weights and the history of a training in `folder`."""
     fabric = fabric or alone()
     tokens, conditions, negatives = stores
@@ -116,5 +117,7 @@ def train(stores, folder, settings, setting="step_intra", fabric=None):
         seed=settings.seed,
     )
     folder.mkdir(exist_ok=True)
-    history = train_network(network, settings, setting, training, validation, folder, fabric)
+    history = train_network(
+        network, settings, setting, training, validation, folder, fabric, around
+    )
     return network.state_dict(), history

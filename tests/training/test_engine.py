@@ -136,7 +136,7 @@ def test_other_settings_are_refused_and_other_code_begins_anew(
         fit(Line(), batch_at, plan(settings={"seed": 1}), tmp_path / "run")
     run_yaml(checkpoint_every=5, log_every=3)  # what decides no result is no other setting
     begun = []
-    monkeypatch.setattr("pipeline.training.engine.code_digest", lambda *names: "other")
+    monkeypatch.setattr("pipeline.training.state.code_digest", lambda *names: "other")
     fit(Line(), batch_at, plan(), tmp_path / "run", Hooks(start=lambda: begun.append(1)))
     assert begun == [1]
     assert "The code has changed" in capsys.readouterr().err

@@ -24,7 +24,7 @@ def test_only_the_engine_descends():
         for _, method in called(file)
         if method in DESCENDS
     }
-    assert found == {"training/engine.py", "training/optimiser.py"}
+    assert found == {"training/state.py", "training/optimiser.py"}
 
 
 def test_the_engine_knows_batches_modules_and_files():

@@ -146,7 +146,7 @@ def test_training_steps_drop_what_the_seed_and_the_step_say():
         objective = Objective(
             MaskAndReplace(11, 9), Loss(auxiliary_weight=0.1, null_probability=0.0), "vanilla"
         )
-        task = DenoiserTask(network, objective, seed=5, rank=0, world=1)
+        task = DenoiserTask(network, objective, seed=5)
         network.encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0].get(KEPT)))
         batch = Batch(torch.zeros(8, 16, dtype=torch.long), inputs(8), {})
         for step in (3, 3, 4):
