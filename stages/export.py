@@ -32,6 +32,12 @@ def export(
     bf16: Annotated[
         bool, typer.Option("--bf16", help="Half the size: weights rounded to bfloat16.")
     ] = False,
+    eight_bits: Annotated[
+        bool,
+        typer.Option(
+            "--eight-bits", help="A quarter of the size for the network's large matrices."
+        ),
+    ] = False,
     name_codec: Annotated[
         bool,
         typer.Option(
@@ -64,7 +70,7 @@ def export(
     folder = None if rev is None else revision_folder(dataset, rev)
     files = built_files(dataset, folder, licence)
     try:
-        write_bundle(files, out, bf16, name_codec)
+        write_bundle(files, out, bf16, name_codec, eight_bits)
     except OSError as error:
         raise UserError(
             f"--out {out} cannot be written to ({error.strerror}); choose another place."

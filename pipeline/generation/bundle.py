@@ -20,6 +20,7 @@ from pipeline.generation.settings import ModelSettings
 from pipeline.runtime.errors import DamagedFile, UserError
 from pipeline.runtime.files import atomic
 from pipeline.runtime.params import validate
+from pipeline.storage.eight_bits import from_eight_bits, in_eight_bits
 from pipeline.storage.tensors import is_safetensors, read_about, read_tensors, write_tensors
 from pipeline.storage.weights import registry, weights_file
 
@@ -28,9 +29,14 @@ FILE, CARD = "model.safetensors", "README.md"  # of a folder that a hub takes as
 
 
 def write_bundle(
-    files: ModelFiles, path: Path, bf16: bool = False, name_codec: bool = False
+    files: ModelFiles,
+    path: Path,
+    bf16: bool = False,
+    name_codec: bool = False,
+    eight_bits: bool = False,
 ) -> None:
     """Writes a model's files as one at `path`; with `bf16` in half the size, rounded; with
+    `eight_bits` the network's large matrices in a quarter of it, each row by its own scale; with
     `name_codec` a codec that comes with this package is named, with its digest, not packed.
 
     Where `path` has no ending it is a folder as model hubs have them: model.safetensors, and the
@@ -46,7 +52,10 @@ def write_bundle(
         named = _named_codec(files) if name_codec else None
         parts = {"network": files.network} | ({} if named else {"codec": files.codec})
         parts |= {name: _safe(file, Path(folder)) for name, file in files.extractors.items()}
-        tensors = {name: _rounded(read_tensors(file), bf16) for name, file in parts.items()}
+        tensors = {name: read_tensors(file) for name, file in parts.items()}
+        if eight_bits:
+            tensors["network"] = in_eight_bits(tensors["network"])
+        tensors = {name: _rounded(part, bf16) for name, part in tensors.items()}
         header = {
             "class": "Bundle",
             "version": VERSION,
@@ -145,6 +154,8 @@ def unpacked(path: Path) -> Iterator[ModelFiles]:
         for name, about in header["parts"].items():
             part = _in(content.get(name, {}), torch.bfloat16, torch.float32)
             assert isinstance(part, dict), "a part is a group of tensors"
+            if name == "network":
+                part = from_eight_bits(part)
             write_tensors(files[name], part, about)
         extractors = {name: files[name] for name in EXTRACTORS if name in files}
         named = header.get("codec")

@@ -18,6 +18,7 @@ from pipeline.generation.settings import Captions, Classes, Dances, ModelSetting
 from pipeline.metrics.results import Result
 from pipeline.reporting.model_card import Facts, model_card
 from pipeline.runtime.errors import UserError
+from pipeline.storage.eight_bits import LEAST_NUMBERS
 from pipeline.storage.tensors import read_about, read_tensors, write_tensors
 from pipeline.storage.weights import registry, weights_file
 from tests.generation.conftest import MARKERS
@@ -200,3 +201,20 @@ def test_a_codec_of_another_version_is_told(with_studio, tmp_path, monkeypatch):
         unpacked(tmp_path / "b.safetensors"),
     ):
         pass
+
+
+def test_eight_bits_round_within_half_a_step_of_a_row(music_files, bundle, tmp_path):
+    write_bundle(music_files, tmp_path / "small.safetensors", bf16=True, eight_bits=True)
+    assert (tmp_path / "small.safetensors").stat().st_size < 0.6 * bundle.stat().st_size
+    with unpacked(tmp_path / "small.safetensors") as files:
+        state, small = read_tensors(music_files.network), read_tensors(files.network)
+        open_model(files)
+    assert set(small) == set(state)
+    coarse = 0
+    for name, tensor in state.items():
+        if tensor.ndim > 1 and tensor.numel() >= LEAST_NUMBERS:
+            rows = tensor.flatten(1)
+            half = rows.abs().amax(1, keepdim=True) / 254
+            assert ((small[name].flatten(1) - rows).abs() <= 1.02 * half + 1e-7).all()
+            coarse += 1
+    assert coarse > 0
