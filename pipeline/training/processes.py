@@ -68,8 +68,8 @@ def processes(bf16: bool = False) -> Iterator["Fabric"]:
         reason = _REASON.search(str(error))
         raise UserError(
             f"Another of the {world} processes of this training has ended or is not heard of"
-            f" ({reason[0] if reason else 'no answer'}), and so all end; run the same command again,"
-            " with as many processes or another number: it goes on from the last checkpoint."
+            f" ({reason[0] if reason else 'no answer'}), and so all end; run the same command"
+            " again, with as many processes or another number: it goes on from the last checkpoint."
         ) from None
     finally:
         if is_whole:
