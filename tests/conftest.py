@@ -40,3 +40,9 @@ def run_yaml(tmp_path, monkeypatch):
         monkeypatch.setenv("CDCD_HOME", str(tmp_path / "home"))
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def no_shipped_models(monkeypatch, tmp_path_factory):
+    """What comes with the package is looked at in tests/test_shipped.py alone."""
+    monkeypatch.setattr("cdcd.finding.SHIPPED", tmp_path_factory.getbasetemp() / "none shipped")

@@ -185,11 +185,11 @@ def test_any_value_of_any_number_is_legal_or_told_by_its_key(dataset, monkeypatc
 
 BETWEEN = [
     ("digits", "train.model.denoiser.heads", 5, "train.model.denoiser.heads is 5"),
-    ("toy_shapes", "train.model.text.heads", 3, "train.model.text.heads is 3"),
-    ("digits", "train.optimiser.warmup_steps", 400, "train.optimiser.warmup_steps is 400"),
+    ("toy_shapes", "train.model.text.heads", 5, "train.model.text.heads is 5"),
+    ("digits", "train.optimiser.warmup_steps", 1200, "train.optimiser.warmup_steps is 1200"),
     ("digits", "train.steps", 20, "train.optimiser.warmup_steps is 20, but train.steps is 20"),
     ("digits", "train.optimiser.warmup_from", 0.1, "train.optimiser.warmup_from is 0.1"),
-    ("digits", "train.average.every", 401, "train.average.every is 401"),
+    ("digits", "train.average.every", 1201, "train.average.every is 1201"),
     ("digits", "codec.training.steps", 50, "codec.training.warmup_steps is 50"),
     ("digits", "codec.training.learning_rate", 1e-5, "codec.training.final_learning_rate"),
     ("digits", "negatives.n_intra", 0, "negatives.n_intra is 0"),
