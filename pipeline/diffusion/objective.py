@@ -67,6 +67,7 @@ class LossTerms:
     ]  # setting -> log N - L_InfoNCE, nats; empty unless asked for (and there is a condition left)
     t: Int[Tensor, " B"]
     kl: Float[Tensor, " B"]  # nats a token: L_vb at t
+    kept: Int[Tensor, ""]  # how many samples have kept their condition: those of the bound
 
 
 class Objective(nn.Module):
@@ -163,6 +164,7 @@ class Objective(nn.Module):
             bound=self._bounds(compared, present) if estimate_bound else {},
             t=t,
             kl=costs.step[:, 0] / x_0.shape[1],
+            kept=present.sum(),
         )
 
     @property

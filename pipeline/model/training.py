@@ -136,8 +136,12 @@ class DenoiserTask(nn.Module):
         means = {"main": terms.main, "auxiliary": terms.auxiliary, "contrast": terms.contrast}
         means |= {f"negative_{name}": value for name, value in terms.negative.items()}
         means |= {f"gap_{name}": value for name, value in terms.gap.items()}
-        bound = {f"bound_{name}": value for name, value in terms.bound.items()}
-        return Outcome(terms.total, means, bound, {"kl": self._by_t(terms)})
+        kept = terms.kept.double()
+        counts = {
+            f"bound_{name}": torch.stack([value.double() * kept, kept])
+            for name, value in terms.bound.items()
+        }
+        return Outcome(terms.total, means, {"kl": self._by_t(terms), **counts})
 
     def _by_t(self, terms: LossTerms) -> Tensor:
         """[2, PARTS_OF_T] sums of the losses at the t of each part of 1..T, and their numbers."""
@@ -156,16 +160,18 @@ class DenoiserTask(nn.Module):
         return {KEPT: sent(dropout.draw(len(batch.x_0), generator), batch.x_0.device)}
 
 
-def kl_by_t(counts: dict[str, Tensor]) -> dict[str, float]:
-    """The loss L_vb, nats a token, in each part of 1..T, those of little noise first; a part that
-    no sample fell into is left out.
+def columns(counts: dict[str, Tensor]) -> dict[str, float]:
+    """The loss L_vb, nats a token, in each part of 1..T, those of little noise first, and the
+    bounds, over all samples that were counted; a part that no sample fell into is left out.
     """
     sums, numbers = counts["kl"].tolist()
-    return {
+    by_t = {
         f"kl_{part}_of_{PARTS_OF_T}": total / number
         for part, (total, number) in enumerate(zip(sums, numbers), start=1)
         if number
     }
+    bounds = {name: pair.tolist() for name, pair in counts.items() if name.startswith("bound_")}
+    return by_t | {name: total / number for name, (total, number) in bounds.items()}
 
 
 def train_network(
@@ -231,7 +237,7 @@ def train_network(
         measure=adherence if validation is not None and knows_null else None,
         validate=held_out_loss(rhythm.validation_batches) if validation is not None else None,
         select=held_out_loss(config.selection.batches) if config.selection is not None else None,
-        describe=kl_by_t,
+        describe=columns,
         split=in_parts,
         check=objective.check,
         compiled=list(network.denoiser.blocks),

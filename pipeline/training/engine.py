@@ -37,13 +37,11 @@ if TYPE_CHECKING:
 class Outcome:
     """What a step gives: the loss to descend, and what the history tells of it, by name.
 
-    `means` are averaged over the steps of a row, `latest` stand as they are, `counts` are added up
-    (all over the processes as well).
+    `means` are averaged over the steps of a row, `counts` added up, both over the processes too.
     """
 
     total: Tensor
     means: dict[str, Tensor] = field(default_factory=dict)
-    latest: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, Tensor] = field(default_factory=dict)
 
     def detached(self) -> "Outcome":

@@ -64,11 +64,6 @@ class Told(Protocol):
         ...
 
     @property
-    def latest(self) -> dict[str, Tensor]:
-        """As they stand."""
-        ...
-
-    @property
     def counts(self) -> dict[str, Tensor]:
         """Added up."""
         ...
@@ -90,13 +85,10 @@ class Tally:
         """Takes in one step, of which one pass or several equal ones tell."""
         for part in parts:
             for name, value in part.means.items():
-                self.sums[name] = self.sums.get(name, 0) + value.detach().double()
-                self.times[name] = self.times.get(name, 0) + 1
+                self.sums[name] = self.sums.get(name, 0) + value.detach().double() / len(parts)
+                self.times[name] = self.times.get(name, 0) + 1 / len(parts)
             for name, value in part.counts.items():
                 self.counts[name] = self.counts.get(name, 0) + value.detach()
-        told = _added([part.latest for part in parts])
-        heard = _added([dict.fromkeys(part.latest, 1) for part in parts])
-        self.latest |= {name: value.detach().double() / heard[name] for name, value in told.items()}
 
     def of_all_processes(self) -> "Tally":
         """The same on the CPU, of all processes together: every one must call it."""

@@ -185,7 +185,7 @@ def test_any_value_of_any_number_is_legal_or_told_by_its_key(dataset, monkeypatc
 
 BETWEEN = [
     ("digits", "train.model.denoiser.heads", 5, "train.model.denoiser.heads is 5"),
-    ("toy_shapes", "train.model.text.heads", 3, "train.model.text.heads is 3"),
+    ("toy_shapes", "train.model.text.heads", 5, "train.model.text.heads is 5"),
     ("digits", "train.optimiser.warmup_steps", 1200, "train.optimiser.warmup_steps is 1200"),
     ("digits", "train.steps", 20, "train.optimiser.warmup_steps is 20, but train.steps is 20"),
     ("digits", "train.optimiser.warmup_from", 0.1, "train.optimiser.warmup_from is 0.1"),
