@@ -65,7 +65,7 @@ class Watched(nn.Module):
 
     def _gradient(self, objective: Objective, batch: Batch, step: int) -> Tensor:
         task = self.task
-        draws = shared_generator(task.rank, task.world, task.seed, "noise", step, 0)
+        draws = shared_generator(batch.number, batch.parts, task.seed, "noise", step, 0)
         terms = objective(task.network, batch.x_0, batch.inputs, draws, batch.negatives)
         weights = [weight for weight in task.network.parameters() if weight.requires_grad]
         found = torch.autograd.grad(terms.total, weights, allow_unused=True)
@@ -87,7 +87,7 @@ def shares(dataset: str, setting: str, strength: float, steps: int) -> list[dict
     batches = batches_of_splits(stores, rows, config, setting, fabric)["train"]
     process = MaskAndReplace(network.n_codes, config.diffusion_steps)
     objective = Objective(process, config.loss, setting, contrast)
-    task = DenoiserTask(network, objective, config.seed, 0, 1)
+    task = DenoiserTask(network, objective, config.seed)
     watched = Watched(task, Objective(process, config.loss, "vanilla"))
     title = f"{dataset}, {setting}, lambda {strength:g}"
     plan = Plan(title, steps, config.batch_size, config.optimiser.descent(), {}, (), config.average)

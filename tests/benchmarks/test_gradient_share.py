@@ -20,9 +20,7 @@ def looked_at(stores, strength):
     network = build_network(settings.model, ClassInputs(n_classes=2), **sizes)
     torch.nn.init.normal_(network.output.weight, std=0.1)
     process = MaskAndReplace(CODES, 10)
-    task = DenoiserTask(
-        network, Objective(process, settings.loss, "sample_inter", contrast), 1, 0, 1
-    )
+    task = DenoiserTask(network, Objective(process, settings.loss, "sample_inter", contrast), 1)
     watched = Watched(task, Objective(process, settings.loss, "vanilla"))
     batches = TrainingBatches(*stores, stores[0].ids, ("inter",), 4, 1)
     return watched, batches.at(9)

@@ -215,6 +215,7 @@ def test_eight_bits_round_within_half_a_step_of_a_row(music_files, bundle, tmp_p
         if tensor.ndim > 1 and tensor.numel() >= LEAST_NUMBERS:
             rows = tensor.flatten(1)
             half = rows.abs().amax(1, keepdim=True) / 254
-            assert ((small[name].flatten(1) - rows).abs() <= 1.02 * half + 1e-7).all()
+            error = (small[name].flatten(1) - rows).abs()  # the scale itself is in bfloat16
+            assert (error <= 1.02 * half + rows.abs() / 256 + 1e-7).all()
             coarse += 1
     assert coarse > 0

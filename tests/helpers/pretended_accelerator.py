@@ -87,7 +87,7 @@ def answer(function, args: tuple, kwargs: dict):
                 f"{name}: {len(left_behind)} of its tensors were left behind on the CPU."
             )
     masked = name.startswith("aten::index") and any(
-        part is not None and part.dtype == torch.bool for part in tree_leaves(args[1])
+        getattr(part, "dtype", None) == torch.bool for part in tree_leaves(args[1])
     )
     if away and (name in READING or masked or (name in BETWEEN_DEVICES and not stays_away)):
         READS.append(name)
