@@ -1,6 +1,10 @@
 """Where measured tables go: between two marks of a page, in place of those of the same titles."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import typer
 
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
@@ -8,6 +12,25 @@ from pipeline.runtime.files import atomic
 README = Path(__file__).with_name("README.md")
 TIMES = Path(__file__).parents[1] / "docs" / "times.md"
 START, END = "<!-- measured -->", "<!-- end of what was measured -->"
+
+
+@contextmanager
+def told(page: Path, write: bool) -> Iterator[Callable[[str], None]]:
+    """What says a line, on the terminal; in the end, with `write`, the lines are put into `page`. A
+    UserError ends the command with its sentence.
+    """
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        typer.echo(line)
+        lines.append(line)
+
+    try:
+        yield say
+        if write:
+            write_results(page, lines)
+    except UserError as mistake:
+        raise SystemExit(f"Error: {mistake}") from None
 
 
 def write_results(readme: Path, lines: list[str]) -> None:

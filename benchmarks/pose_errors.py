@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from benchmarks.__main__ import write_results
+from benchmarks.page import write_results
 from benchmarks.pose_measures import Errors, measured
 from pipeline.features import pose_blazepose, pose_movenet
 from pipeline.features.pose_files import AIST_FPS, AIST_HEIGHT

@@ -8,7 +8,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from benchmarks.__main__ import write_results
+from benchmarks.page import write_results
 from benchmarks.pose_errors import KEPT_FPS, PAGE, tables
 from benchmarks.pose_measures import Errors, measured
 from pipeline.datasets.toy_dance.camera import set_up

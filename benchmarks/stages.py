@@ -10,10 +10,9 @@ from typing import Annotated
 import typer
 
 from benchmarks.core import machine
-from benchmarks.page import TIMES, write_results
+from benchmarks.page import TIMES, told
 from pipeline.runtime.cpu import choose_products
 from pipeline.runtime.device import device
-from pipeline.runtime.errors import UserError
 from pipeline.runtime.memory import keep_memory
 from pipeline.runtime.seconds import last_seconds
 from pipeline.storage.conditions import condition_inputs
@@ -37,21 +36,10 @@ def main(
     """Tells seconds a stage, clips and samples a second of the data sets of params.yaml."""
     keep_memory()
     choose_products()
-    lines: list[str] = []
-
-    def say(line: str) -> None:
-        typer.echo(line)
-        lines.append(line)
-
-    try:
-        datasets = read_params().datasets
-        seconds = last_seconds()
+    with told(TIMES, write) as say:
+        datasets, seconds = read_params().datasets, last_seconds()
         _say_stages(datasets, seconds, say)
         _say_rates(datasets, seconds, say)
-        if write:
-            write_results(TIMES, lines)
-    except UserError as mistake:
-        raise SystemExit(f"Error: {mistake}") from None
 
 
 def _say_stages(datasets: list[str], seconds: dict[tuple[str, str], float], say) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.page import TIMES, write_results
+from benchmarks.page import TIMES, told
 from pipeline.metrics.results import Result, write_table
 from pipeline.reporting.glossary import metric as glossary
 from pipeline.runtime.cpu import choose_products
@@ -56,18 +56,8 @@ def main(
         raise typer.BadParameter(
             f"{unknown[0]!r} is none of {', '.join(ORDERS)}.", param_hint="--orders"
         )
-    lines: list[str] = []
-
-    def say(line: str) -> None:
-        typer.echo(line)
-        lines.append(line)
-
-    try:
+    with told(TIMES, write) as say:
         tabulate(dataset, [*product(names, counts)], seeds, say)
-        if write:
-            write_results(TIMES, lines)
-    except UserError as mistake:
-        raise SystemExit(f"Error: {mistake}") from None
 
 
 def tabulate(dataset: str, ways: list[tuple[str, int]], seeds: int, say) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.runtime.threads import own_threads
 from stages.config import read_params
 
 PAUSE_S = 0.5  # between looks at what runs
@@ -31,7 +32,7 @@ def repro(
     Example: cdcd repro --at-once 2
     """
     names = read_params().datasets
-    cores = int(os.environ["OMP_NUM_THREADS"])  # the user's, else the physical ones
+    cores = own_threads()
     lanes = min(at_once or cores, len(names))
     code = side_by_side([dvc_repro(f"evaluate@{name}") for name in names], lanes, cores)
     raise typer.Exit(code or subprocess.run(dvc_repro(), env=environment(cores)).returncode)

@@ -19,6 +19,14 @@ def bound_threads() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", str(physical_cores()))
 
 
+def own_threads() -> int:
+    """The threads of this process's products: what OMP_NUM_THREADS says (the first number of a
+    list), or else the physical cores.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(asked) if asked.isdigit() and int(asked) else physical_cores()
+
+
 def physical_cores() -> int:
     """The physical cores among the processors that this process may run on; 1 at least."""
     import psutil

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.runtime.pieces import DIED, Piece, Work, opened
 from pipeline.runtime.run import run_settings
-from pipeline.runtime.threads import physical_cores
+from pipeline.runtime.threads import own_threads, physical_cores
 
 
 def by_processes(
@@ -20,7 +20,8 @@ def by_processes(
     """(piece, outcome) as the processes of this machine finish."""
     context, opener = get_context("spawn"), pickle.dumps(open_work)
     count = max(1, run_settings().processes)
-    threads = max(1, min(_own_threads(), physical_cores() // count))
+    # No more than this process's, as their number moves the last digits of sums.
+    threads = max(1, min(own_threads(), physical_cores() // count))
     busy: dict[Any, tuple] = {}
     idle: list[tuple] = []
 
@@ -73,14 +74,6 @@ def _environment(**values: str) -> Iterator[None]:
             del os.environ[name]
             if value is not None:
                 os.environ[name] = value
-
-
-def _own_threads() -> int:
-    """The threads that products of this process use: others use no more, as their number moves
-    the last digits of sums.
-    """
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdigit() else physical_cores()
 
 
 def _card(number: int) -> dict[str, str]:

@@ -89,13 +89,14 @@ def match(
     The others are told; raises UserError where none is left.
     """
     known, folder = list(known), Path(folder)
+    ids = set(known)
     seeds: dict[str, dict[int, Path]] = {}
     strange = []
     for name, file in sorted(files_by_name(folder, endings).items()):
         found = _SEED.fullmatch(name)
-        if name in set(known):
+        if name in ids:
             seeds.setdefault(name, {})[-1] = file
-        elif found and found[1] in set(known):
+        elif found and found[1] in ids:
             seeds.setdefault(found[1], {})[int(found[2])] = file
         else:
             strange.append(name)
@@ -165,11 +166,12 @@ def readable(outputs: Outputs, check: Callable[[Path], str | None], findings: Fi
 def shared(rows: list[Outputs], findings: Findings) -> list[Outputs]:
     """The rows with only the ids that every one of them has, so that they stand side by side."""
     ids = [name for name in rows[0].files if all(name in row.files for row in rows)]
+    every = set(ids)
     if not ids:
         folders = ", ".join(str(row.folder) for row in rows)
         raise UserError(f"{folders} have no name in common; only what all hold is compared.")
     for row in rows:
-        if extra := [name for name in row.files if name not in ids]:
+        if extra := [name for name in row.files if name not in every]:
             findings.note(
                 f"{row.folder}: {len(extra)} files have no counterpart in the other folders and are"
                 f" not measured ({listing(extra)})."

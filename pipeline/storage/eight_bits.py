@@ -1,6 +1,7 @@
 """Large matrices of a file in eight bits: whole numbers from -127 to 127, and a scale for each row.
 
-The error of a number is at most half a step, 1/254 of the largest of its row.
+The error of a number is at most half a step, 1/254 of the largest of its row; where a bundle is
+rounded to bfloat16 as well, so are the scales.
 """
 
 import torch

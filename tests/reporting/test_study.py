@@ -18,6 +18,7 @@ from pipeline.study.grid import Claim, Grid, plan, read_grid
 from pipeline.study.luck import Luck, luck_for, luck_of
 from pipeline.study.rows import Row, of_one_world, read_row, read_rows, write_row
 from tests.helpers.house import ROOT
+from tests.helpers.study_grid import MEASURED
 
 ITEMS = 200
 
@@ -61,15 +62,7 @@ GRID = validate(
     Grid,
     {
         "seeds": [0, 1, 2],
-        "metrics": ["top1_accuracy/judge", "fid/judge, train"],
-        "items": ["top1_accuracy/judge"],
-        "curve": {
-            "quality": "fid/judge, train",
-            "adherence": "top1_accuracy/judge",
-            "samplings": ["g1", "g2"],
-        },
-        "seconds": {"train": 60, "sample": 60},
-        "samplings": {"g1": {"guidance": 1.0}, "g2": {"guidance": 2.0}},
+        **MEASURED,
         "runs": {
             "vanilla": {"contrast": "vanilla", "samplings": ["g1", "g2"]},
             "inter": {"contrast": "sample_inter", "samplings": ["g1"]},

@@ -6,6 +6,7 @@ import time
 import pytest
 
 from pipeline.runtime.files import read_json
+from pipeline.runtime.threads import own_threads, physical_cores
 from stages import repro
 from stages.repro import dvc_repro, environment, side_by_side
 
@@ -81,3 +82,9 @@ def test_threads_and_path_of_a_command():
     assert found["PATH"].startswith(sys.prefix) or sys.executable.startswith(
         found["PATH"].partition(":")[0]
     )
+
+
+@pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("4,2", 4), ("0", None), ("many", None)])
+def test_the_threads_to_share_are_the_users_or_the_physical_cores(asked, threads, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert own_threads() == (threads or physical_cores())

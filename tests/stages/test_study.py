@@ -14,18 +14,11 @@ from pipeline.study.rows import read_row, read_rows
 from stages.study_marks import marks_of, world_of
 from tests.helpers.house import OFTEN, STAGES, digest, run, small_params, write_params
 from tests.helpers.run_file import write_run
+from tests.helpers.study_grid import MEASURED
 
 GRID = {
     "seeds": [0, 1],
-    "metrics": ["top1_accuracy/judge", "fid/judge, train"],
-    "items": ["top1_accuracy/judge"],
-    "curve": {
-        "quality": "fid/judge, train",
-        "adherence": "top1_accuracy/judge",
-        "samplings": ["g1", "g2"],
-    },
-    "seconds": {"train": 60, "sample": 60},
-    "samplings": {"g1": {"guidance": 1.0}, "g2": {"guidance": 2.0}},
+    **MEASURED,
     "runs": {
         "vanilla": {"contrast": "vanilla", "samplings": ["g1", "g2"]},
         "inter": {
