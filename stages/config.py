@@ -100,6 +100,8 @@ class Sample(Section):
     clips), at most `limit` of them (null: all). `captions`: of a picture that has several, the
     first alone, or all, each of which gets its own sample. `media`: so many get sound files and
     videos, or a picture. `noise_reduce`: spectral gating of the sound files that people hear.
+    `controls`: also samples under another clip's condition. `without`: a part of the condition that
+    a dance model trained with dropout of it (train.model.condition.dropout) does not get.
     """
 
     seeds: tuple[Seed, ...] = Field(min_length=1)
@@ -107,6 +109,8 @@ class Sample(Section):
     captions: Literal["first", "all"] = "first"
     media: Amount
     noise_reduce: bool = False
+    controls: bool = True
+    without: Literal["visual", "motion"] | None = None
     sampling: Sampling
 
 

@@ -55,7 +55,7 @@ def sample(dataset: DatasetArgument) -> None:
     provenance = {
         **network.provenance,
         "model": sha256_file(paths.model / MODEL_FILE),
-        **config.model_dump(exclude=None if config.captions == "all" else {"captions"}),
+        **config.model_dump(exclude=_by_default(config)),
     }
     ids = [manifest.clips[row].id for row in rows]
     sources = code("diffusion", "model", "runtime")
@@ -69,6 +69,15 @@ def sample(dataset: DatasetArgument) -> None:
         f"{dataset}: {len(rows)} conditions x {len(config.seeds)} seeds; {count} to hear or see in"
         f" {paths.samples}."
     )
+
+
+def _by_default(config: Sample) -> set[str]:
+    """The keys that are not noted where they stand as they did before there were any."""
+    return {
+        name
+        for name, old in (("captions", "first"), ("controls", True), ("without", None))
+        if getattr(config, name) == old
+    }
 
 
 def fitting_model(settings: AnyDataset, paths: Paths, conditions: Store) -> Network:
@@ -92,13 +101,15 @@ def sample_rows(
     provenance: dict,
     folder: Path,
 ) -> None:
-    """Writes samples.h5: for each row and seed the tokens under its own condition, and under that
-    of its partner (`shuffled`).
+    """Writes samples.h5: for each row and seed the tokens under its own condition, and with
+    `sample.controls` under that of its partner (`shuffled`).
     """
     config = settings.sample
-    partners = shuffled_partners(manifest, conditions, rows, config.seeds[0])
-    ids, partner_ids = ([manifest.clips[row].id for row in several] for several in (rows, partners))
-    conditioned_on = {"tokens": ids, "shuffled": partner_ids}
+    ids, partners = [manifest.clips[row].id for row in rows], []
+    conditioned_on = {"tokens": ids}
+    if config.controls:
+        partners = shuffled_partners(manifest, conditions, rows, config.seeds[0])
+        conditioned_on["shuffled"] = [manifest.clips[row].id for row in partners]
     work = [
         [(kind, seed, position) for position in batch]
         for kind in conditioned_on
@@ -109,8 +120,9 @@ def sample_rows(
     with write_store(paths.samples / "samples.h5", "samples", ids, provenance) as store:
         for kind in conditioned_on:
             store.field(kind, (len(config.seeds), network.length), "uint16")
-        store.field("shuffled_from", (), "int32")
-        store.write("shuffled_from", slice(None), np.array(partners))
+        if partners:
+            store.field("shuffled_from", (), "int32")
+            store.write("shuffled_from", slice(None), np.array(partners))
         drawn = shards(folder, work, make, f"{paths.dataset}: sampling")
         for batch, shard in zip(work, drawn):
             (kind, seed, first), (_, _, last) = batch[0], batch[-1]
@@ -131,6 +143,7 @@ def drawer(settings: AnyDataset, paths: Paths, conditioned_on: dict[str, list[st
             (config.seeds[seed], kind, conditioned_on["tokens"][at]) for kind, seed, at in batch
         ]
         inputs = condition_inputs(conditions, numbers)
+        inputs.pop(config.without, None)
         return {"tokens": tokens_for(network, inputs, config, marks)}
 
     return generate

@@ -22,7 +22,12 @@ from pipeline.study.grid import Planned
 from stages.config import AnyDataset, read_settings
 from stages.paths import Paths
 
-FOR_TABLES_ALONE: dict[str, object] = {"sample.media": 0, "evaluate.examples": 1}
+FOR_TABLES_ALONE: dict[str, object] = {
+    "sample.media": 0,
+    "sample.controls": False,
+    "evaluate.examples": 1,
+    "evaluate.controls": False,
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,10 @@ def _marks(row: Planned, settings: AnyDataset) -> Marks:
     for kind in {"intra", "inter"} - kinds:
         contrast.pop(f"{kind}_weight", None)
     training = fingerprint(row.contrast, contrast if kinds else None, train, row.start)
-    measured = chosen(settings.sample, "media"), chosen(settings.evaluate, "examples")
+    measured = (
+        chosen(settings.sample, "media", "controls"),
+        chosen(settings.evaluate, "examples", "controls"),
+    )
     return Marks(fingerprint(training, *measured)[:16], training[:12])
 
 
@@ -105,7 +113,7 @@ def world_of(dataset: str, shared: dict[str, object]) -> str:
     basics = [
         chosen(settings.media),
         chosen(settings.train, "contrast", "seed", "init"),
-        chosen(settings.evaluate, "examples"),
+        chosen(settings.evaluate, "examples", "controls"),
         shared,
     ]
     content = hashlib.sha256(tokens["tokens"][:].tobytes()).hexdigest()

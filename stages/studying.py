@@ -52,8 +52,9 @@ def trained_house(planned: Planned, marks: Marks, world: str, grid: Grid) -> Pat
     """The folder in which the row's model is, trained now if it was not; a killed training is taken
     up again.
     """
-    dataset, name = planned.dataset, f"{planned.run}-s{planned.seed}-{world[:6]}-{marks.training}"
-    house = study_home(dataset) / name
+    dataset, mark = planned.dataset, f"s{planned.seed}-{world[:6]}-{marks.training}"
+    there = sorted(study_home(dataset).glob(f"*-{mark}"))  # by any run that trains the same
+    house = there[0] if there else study_home(dataset) / f"{planned.run}-{mark}"
     own = house / "data" / dataset
     if (own / "seconds.json").exists():
         return house
@@ -91,7 +92,7 @@ def measured(
     planned: Planned, house: Path, marks: Marks, world: str, grid: Grid, commit: str
 ) -> Row:
     """The row: the model in `house` sampled and evaluated; killed, what was drawn is kept."""
-    dataset, room = planned.dataset, house / f"{planned.sampling}-{planned.split}"
+    dataset, room = planned.dataset, _room(house, planned)
     own = room / "data" / dataset
     _furnish(room, planned, own, dataset)
     _link(own / "model", house / "data" / dataset / "model")
@@ -215,4 +216,8 @@ def _processor() -> str:
 def tidy_room(house: Path, planned: Planned) -> Iterator[None]:
     """Removes the samples of a row once it is written; what a failed one has drawn stays."""
     yield
-    shutil.rmtree(house / f"{planned.sampling}-{planned.split}", ignore_errors=True)
+    shutil.rmtree(_room(house, planned), ignore_errors=True)
+
+
+def _room(house: Path, planned: Planned) -> Path:
+    return house / f"{planned.run}-{planned.sampling}-{planned.split}"

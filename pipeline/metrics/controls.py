@@ -6,6 +6,15 @@ import librosa
 import numpy as np
 
 from pipeline.runtime.errors import UserError
+from pipeline.storage.store import Store
+
+
+def drawn_rows(samples: Store) -> list[tuple[str, str]]:
+    """(row, field of the samples) of what a model drew: under the clips' own conditions and, where
+    the sampling had its control, under another clip's.
+    """
+    rows = [("model", "tokens"), ("model_shuffled", "shuffled")]
+    return [(row, field) for row, field in rows if field in samples]
 
 
 def metronome(duration: float, sample_rate: int, bpm: float = 120.0) -> np.ndarray:

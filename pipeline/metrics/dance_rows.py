@@ -39,7 +39,8 @@ class EvaluateDance(Section):
     `protocols`: which beat protocols. `bootstrap_draws`: of songs. `noise_reduce`: spectral gating
     of the model's sound before it is measured, as the published evaluation does (one-sided, hence
     off by default). `copied_below`: a sample whose tokens differ from a training item's in fewer
-    percent of positions counts as copied. `examples`: clips shown on the page.
+    percent of positions counts as copied. `examples`: clips shown on the page. `controls`: also the
+    rows that are not the model's.
     """
 
     protocols: tuple[Protocol, ...] = Field(default=("d2m", "loris", "5hz"), min_length=1)
@@ -49,6 +50,7 @@ class EvaluateDance(Section):
     metronome_bpm: float = Field(default=120.0, strict=True, ge=20, le=400)
     copied_below: Percent
     examples: Amount
+    controls: bool = True
 
 
 def evaluate_dance(data: DanceData, clips: Clips, settings: EvaluateDance) -> Evaluation:
@@ -95,12 +97,12 @@ def describe_clips(data: DanceData) -> Clips:
 def _rows(
     data: DanceData, settings: EvaluateDance, clips: Clips
 ) -> Iterator[tuple[str, list[list[Heard]], Figures]]:
-    """(row, what is heard [seeds][clips], figures that need the tokens) for the model and every
-    control.
+    """(row, what is heard [seeds][clips], figures that need the tokens) for the model and, where
+    they are wanted, every control.
     """
     rows = data.samples.rows_of(clips.ids)
     seeds = range(data.samples["tokens"].shape[1])
-    if clips.heard is not None:
+    if clips.heard is not None and settings.controls:
         own = data.tokens["tokens"][data.tokens.rows_of(clips.ids)]
         yield "ground_truth", [clips.heard], {}
         yield (
@@ -108,7 +110,7 @@ def _rows(
             [_heard(data, data.decoded(own), "reconstruction")],
             _copying(data, [own], settings),
         )
-    for row, field in (("model", "tokens"), ("model_shuffled", "shuffled")):
+    for row, field in controls.drawn_rows(data.samples):
         drawn = [data.samples[field][rows][:, seed] for seed in seeds]
         sounds = [_cleaned(data, data.decoded(tokens), settings) for tokens in drawn]
         yield (
@@ -116,6 +118,8 @@ def _rows(
             [_heard(data, sound, f"{row}, seed {n}") for n, sound in enumerate(sounds)],
             _copying(data, drawn, settings),
         )
+    if not settings.controls:
+        return
     yield from _knowing_nothing(data, settings, clips, len(seeds))
     if clips.heard is not None and len(set(clips.songs)) > 1:
         pairs = [

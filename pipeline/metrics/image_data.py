@@ -30,6 +30,7 @@ class EvaluateImages(Section):
     or both. `exact_shapes`: captions are of `toy_shapes` and are checked on the picture itself.
     `bootstrap_draws`: of pictures. `copied_below`: a sample whose tokens differ from a training
     item's in fewer percent of positions counts as copied. `examples`: pictures shown on the page.
+    `controls`: also the rows that are not the model's.
     """
 
     references: tuple[Literal["test", "train"], ...] = Field(min_length=1)
@@ -38,6 +39,7 @@ class EvaluateImages(Section):
     seed: Seed = 0
     copied_below: Percent
     examples: Amount
+    controls: bool = True
 
 
 @dataclass(frozen=True)

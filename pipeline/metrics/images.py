@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from pipeline.metrics.controls import drawn_rows
 from pipeline.metrics.copying import FieldRows, nearest_training_item
 from pipeline.metrics.fid import Features, Reference, kept_features
 from pipeline.metrics.image_controls import control_rows
@@ -73,19 +74,21 @@ def further_features(data: ImageData, further: Store) -> Iterator[Features]:
 
 
 def _rows(data: ImageData, settings: EvaluateImages) -> Iterator[Row]:
-    """The model and every control, with the figures that need the tokens."""
+    """The model and, where they are wanted, every control; with the figures of the tokens."""
     numbers, training = data.numbers, data.manifest.of("train")
     own = data.tokens["tokens"][data.tokens.rows_of([clip.id for clip in data.clips(numbers)])]
     known = FieldRows(
         data.tokens["tokens"], data.tokens.rows_of([clip.id for clip in data.clips(training)])
     )
-    yield "ground_truth", [data.real(numbers)], {}
-    yield "reconstruction", [data.decoded(own)], _copying(known, [own], settings)
+    if settings.controls:
+        yield "ground_truth", [data.real(numbers)], {}
+        yield "reconstruction", [data.decoded(own)], _copying(known, [own], settings)
     seeds = range(data.samples["tokens"].shape[1])
-    for row, field in (("model", "tokens"), ("model_shuffled", "shuffled")):
+    for row, field in drawn_rows(data.samples):
         drawn = [data.sampled(field, numbers)[:, seed] for seed in seeds]
         yield row, [data.decoded(tokens) for tokens in drawn], _copying(known, drawn, settings)
-    yield from control_rows(data, settings.seed, len(seeds))
+    if settings.controls:
+        yield from control_rows(data, settings.seed, len(seeds))
 
 
 def _copying(training: FieldRows, drawn: list[np.ndarray], settings: EvaluateImages) -> Figures:

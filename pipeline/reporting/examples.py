@@ -88,7 +88,8 @@ def _sounds(data: DanceData, number: int, nearest: int | None) -> Iterator[tuple
             next(data.decoded(data.tokens["tokens"][data.tokens.rows_of([clip.id])])),
         )
     yield "model", next(data.decoded(data.samples["tokens"][row][:, 0]))
-    yield "model_shuffled", next(data.decoded(data.samples["shuffled"][row][:, 0]))
+    if "shuffled" in data.samples:
+        yield "model_shuffled", next(data.decoded(data.samples["shuffled"][row][:, 0]))
     if nearest is not None:
         yield "nearest_neighbour", data.true_music(nearest)
 

@@ -57,7 +57,7 @@ def write_image_examples(data: ImageData, n_examples: int, seed: int, folder: Pa
 def _columns(data: ImageData, numbers: list[int], seed: int) -> list[Column]:
     """What is shown of each item; the model's column repeats, once for each sampling seed."""
     own = data.tokens["tokens"][data.tokens.rows_of([clip.id for clip in data.clips(numbers)])]
-    samples, shuffled = data.sampled("tokens", numbers), data.sampled("shuffled", numbers)
+    samples = data.sampled("tokens", numbers)
     columns = [
         ("ground_truth", _all(data.real(numbers)), numbers),
         ("reconstruction", _all(data.decoded(own)), numbers),
@@ -66,8 +66,10 @@ def _columns(data: ImageData, numbers: list[int], seed: int) -> list[Column]:
         ("model", _all(data.decoded(samples[:, number])), numbers)
         for number in range(samples.shape[1])
     ]
-    others = [int(row) for row in data.sampled("shuffled_from", numbers)]
-    columns.append(("model_shuffled", _all(data.decoded(shuffled[:, 0])), others))
+    if "shuffled" in data.samples:
+        others = [int(row) for row in data.sampled("shuffled_from", numbers)]
+        shuffled = data.sampled("shuffled", numbers)[:, 0]
+        columns.append(("model_shuffled", _all(data.decoded(shuffled)), others))
     if data.manifest.of("train"):
         nearest = nearest_training_pictures(data, numbers, seed)
         columns.append(("nearest_neighbour", _all(data.real(nearest)), nearest))
