@@ -19,8 +19,9 @@ from pipeline.storage.conditions import condition_inputs
 from pipeline.storage.store import Store
 from stages.__main__ import STAGES
 from stages.config import read_dataset, read_params
+from stages.drawing import fitting_model, tokens_for
 from stages.paths import Paths
-from stages.sample import fitting_model, rows_to_sample, tokens_for
+from stages.sample import rows_to_sample
 
 STEPS, AT_ONCE = (5, 20, 40), 64
 

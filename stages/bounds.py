@@ -144,10 +144,26 @@ def _sampling(settings: "AnyDataset") -> Iterator[str]:
             f"sample.sampling.guidance_schedule is {sample.sampling.guidance_schedule}, but"
             " sample.sampling.guidance is 1, no guidance; raise it, or keep the schedule constant."
         )
+    if sample.ladder and train.loss.null_probability == 0:
+        yield (
+            "sample.ladder draws under guidance, which needs a model trained with"
+            " train.loss.null_probability above 0; [] draws none."
+        )
+    if sample.without is not None and not _is_dropped(settings, sample.without):
+        yield (
+            f"sample.without is {sample.without}, which only a dance model trained with"
+            f" train.model.condition.dropout.{sample.without} above 0 does without."
+        )
     if len(set(sample.seeds)) < len(sample.seeds):
         yield f"sample.seeds is {list(sample.seeds)}, where a seed stands twice."
     if sample.captions == "all" and settings.task != "caption":
         yield f"sample.captions is all, but the task {settings.task} has no captions; first."
+
+
+def _is_dropped(settings: "AnyDataset", part: str) -> bool:
+    """Whether a model learns to do without a part of its condition."""
+    condition = getattr(settings.train.model, "condition", None)
+    return bool(getattr(getattr(condition, "dropout", None), part, 0))
 
 
 def _sound(settings: "DanceToMusic") -> Iterator[str]:

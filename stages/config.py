@@ -53,6 +53,7 @@ from pipeline.runtime.params import (
     Seconds,
     Section,
     Seed,
+    Weight,
     Width,
     read_yaml,
     validate,
@@ -101,7 +102,8 @@ class Sample(Section):
     first alone, or all, each of which gets its own sample. `media`: so many get sound files and
     videos, or a picture. `noise_reduce`: spectral gating of the sound files that people hear.
     `controls`: also samples under another clip's condition. `without`: a part of the condition that
-    a dance model trained with dropout of it (train.model.condition.dropout) does not get.
+    a dance model trained with dropout of it (train.model.condition.dropout) does not get. `ladder`:
+    guidance weights at which a few are drawn again with the same noise, for the page.
     """
 
     seeds: tuple[Seed, ...] = Field(min_length=1)
@@ -111,6 +113,7 @@ class Sample(Section):
     noise_reduce: bool = False
     controls: bool = True
     without: Literal["visual", "motion"] | None = None
+    ladder: tuple[Weight, ...] = ()
     sampling: Sampling
 
 

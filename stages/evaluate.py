@@ -21,6 +21,7 @@ from pipeline.metrics.results import ClipResult, Evaluation, Result, write_evalu
 from pipeline.model.released import load_network
 from pipeline.reporting.examples import copy_curves, write_dance_examples
 from pipeline.reporting.image_examples import write_image_examples
+from pipeline.reporting.ladder import write_dance_ladder, write_picture_ladder
 from pipeline.runtime.device import device
 from pipeline.runtime.files import atomic, read_json
 from pipeline.storage.store import Store
@@ -33,7 +34,7 @@ from stages.config import (
     read_dataset,
 )
 from stages.content import Codec, open_codec, open_content
-from stages.paths import FURTHER_FILE, MODEL_FILE, Paths
+from stages.paths import FURTHER_FILE, LADDER_FILE, MODEL_FILE, Paths
 
 
 def evaluate(dataset: DatasetArgument) -> None:
@@ -149,6 +150,8 @@ def _dance(settings: DanceToMusic, paths: Paths, examples: Path) -> Evaluation:
     clips = describe_clips(data)
     evaluation = evaluate_dance(data, clips, settings.evaluate)
     write_dance_examples(data, clips.songs, settings.evaluate.examples, examples)
+    if settings.sample.ladder:
+        write_dance_ladder(data, Store(paths.samples / LADDER_FILE, "samples"), examples)
     return evaluation
 
 
@@ -166,6 +169,8 @@ def _pictures(settings: CaptionToImage | ClassToImage, paths: Paths, examples: P
     )
     evaluation = evaluate_images(data, settings.evaluate)
     write_image_examples(data, settings.evaluate.examples, settings.evaluate.seed, examples)
+    if settings.sample.ladder:
+        write_picture_ladder(data, Store(paths.samples / LADDER_FILE, "samples"), examples)
     return evaluation
 
 

@@ -15,6 +15,7 @@ REPORTS = Path("reports")
 CODEC_FILE = "codec.safetensors"
 MODEL_FILE = "model.safetensors"
 FURTHER_FILE = "further_captions.h5"
+LADDER_FILE = "ladder.h5"
 
 
 @dataclass(frozen=True)

@@ -7,31 +7,27 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from pipeline.diffusion.process import MaskAndReplace
-from pipeline.diffusion.sampler import sample as draw
 from pipeline.model.network import Network
-from pipeline.model.released import load_network
 from pipeline.negatives import inter_rows
 from pipeline.runtime.cpu import choose_products
-from pipeline.runtime.device import device
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import sha256_file
 from pipeline.runtime.pieces import Work
 from pipeline.runtime.progress import in_batches
 from pipeline.runtime.run import run_settings
 from pipeline.runtime.scratch import fingerprint, scratch
-from pipeline.runtime.seeds import torch_generator
 from pipeline.runtime.shards import shards
 from pipeline.storage.conditions import condition_inputs
 from pipeline.storage.manifest import Manifest
 from pipeline.storage.store import Store, write_store
-from stages.captions import with_captions
 from stages.config import AnyDataset, DatasetArgument, Sample, read_dataset
 from stages.content import open_codec
+from stages.drawing import fitting_model, tokens_for
+from stages.further import sample_further
+from stages.ladder import sample_ladder
 from stages.media import write_media
-from stages.paths import FURTHER_FILE, MODEL_FILE, Paths, code
+from stages.paths import MODEL_FILE, Paths, code
 
 
 def sample(dataset: DatasetArgument) -> None:
@@ -40,7 +36,8 @@ def sample(dataset: DatasetArgument) -> None:
     In: data/DATASET/conditions.h5, model and codec, and of raw the manifest and the frames of the
     videos to write. The true content is no input: tokens.h5 is never opened here. Out:
     data/DATASET/samples with samples.h5 (`tokens` for each seed; `shuffled`: the same under another
-    clip's condition) and media to hear or see.
+    clip's condition), ladder.h5 (a few, at the guidance weights of `sample.ladder`) and media to
+    hear or see.
 
     Example: cdcd sample toy_dance
     """
@@ -55,7 +52,7 @@ def sample(dataset: DatasetArgument) -> None:
     provenance = {
         **network.provenance,
         "model": sha256_file(paths.model / MODEL_FILE),
-        **config.model_dump(exclude=_by_default(config)),
+        **config.model_dump(exclude=_unsaid(config)),
     }
     ids = [manifest.clips[row].id for row in rows]
     sources = code("diffusion", "model", "runtime")
@@ -64,6 +61,9 @@ def sample(dataset: DatasetArgument) -> None:
         sample_rows(network, conditions, rows, manifest, settings, paths, provenance, folder)
         if config.captions == "all":
             sample_further(network, conditions, rows, manifest, settings, paths, folder)
+        if config.ladder:
+            clips = [manifest.clips[row] for row in rows]
+            sample_ladder(network, conditions, clips, config, paths)
         count = write_media(settings, paths, manifest, open_codec(settings, paths))
     print(
         f"{dataset}: {len(rows)} conditions x {len(config.seeds)} seeds; {count} to hear or see in"
@@ -71,24 +71,12 @@ def sample(dataset: DatasetArgument) -> None:
     )
 
 
-def _by_default(config: Sample) -> set[str]:
-    """The keys that are not noted where they stand as they did before there were any."""
-    return {
-        name
-        for name, old in (("captions", "first"), ("controls", True), ("without", None))
-        if getattr(config, name) == old
-    }
-
-
-def fitting_model(settings: AnyDataset, paths: Paths, conditions: Store) -> Network:
-    """The trained network; raises UserError where it was trained on other conditions."""
-    network = load_network(paths.model / MODEL_FILE)
-    if network.provenance["conditions"] != conditions.provenance:
-        raise UserError(
-            f"{paths.model} was trained on other conditions than {paths.conditions} holds; run"
-            f" `cdcd train {paths.dataset}`."
-        )
-    return with_captions(network.to(device()), settings, conditions)
+def _unsaid(config: Sample) -> set[str]:
+    """The keys that samples.h5 does not note: what it does not rest on, and what stands as it did
+    before there was a key.
+    """
+    before = {"captions": "first", "controls": True, "without": None}
+    return {"ladder", *(name for name, value in before.items() if getattr(config, name) == value)}
 
 
 def sample_rows(
@@ -149,62 +137,6 @@ def drawer(settings: AnyDataset, paths: Paths, conditioned_on: dict[str, list[st
     return generate
 
 
-def sample_further(
-    network: Network,
-    conditions: Store,
-    rows: list[int],
-    manifest: Manifest,
-    settings: AnyDataset,
-    paths: Paths,
-    folder: Path,
-) -> None:
-    """Samples for the captions of test pictures after the first, which samples.h5 does not have:
-    one row ID#NUMBER a caption.
-    """
-    if "captions" not in conditions:
-        raise UserError("sample.captions is all, but these conditions are no captions; set first.")
-    pictures = [manifest.clips[row].id for row in rows]
-    places = conditions.rows_of(pictures)
-    pairs = [
-        (int(place), number, f"{name}#{number}")
-        for name, place, count in zip(pictures, places, conditions["captions"][places])
-        for number in range(1, count)
-    ]
-    config = settings.sample
-    work = [
-        [(seed, position) for position in batch]
-        for seed in range(len(config.seeds))
-        for batch in in_batches(list(range(len(pairs))), run_settings().sample_batch)
-    ]
-    names = [name for _, _, name in pairs]
-    home = folder / "further"
-    home.mkdir(exist_ok=True)
-    with write_store(paths.samples / FURTHER_FILE, "samples", names, network.provenance) as store:
-        store.field("tokens", (len(config.seeds), network.length), "uint16")
-        make = partial(further_drawer, settings, paths, pairs)
-        drawn = shards(home, work, make, f"{paths.dataset}: further captions")
-        for batch, shard in zip(work, drawn):
-            (seed, first), (_, last) = batch[0], batch[-1]
-            store.write("tokens", (slice(first, last + 1), seed), shard["tokens"])
-
-
-def further_drawer(settings: AnyDataset, paths: Paths, pairs: list[tuple[int, int, str]]) -> Work:
-    """What draws the samples of (seed, position) under the captions `pairs` (row, number, name),
-    opened in the process that does it.
-    """
-    choose_products()
-    conditions = Store(paths.conditions, "conditions")
-    network, config = fitting_model(settings, paths, conditions), settings.sample
-
-    def generate(batch: list[tuple[int, int]]) -> dict:
-        rows, numbers, names = zip(*(pairs[position] for _, position in batch))
-        inputs = condition_inputs(conditions, np.array(rows), caption=np.array(numbers))
-        marks = [(config.seeds[seed], "tokens", name) for (seed, _), name in zip(batch, names)]
-        return {"tokens": tokens_for(network, inputs, config, marks)}
-
-    return generate
-
-
 def rows_to_sample(manifest: Manifest, conditions: Store, limit: int | None) -> list[int]:
     """The manifest rows to sample for: test and infer rows that have conditions, at most `limit` of
     them, evenly spread.
@@ -237,18 +169,3 @@ def shuffled_partners(
         clips = [replace(clip, label=None) for clip in clips]
     partners = dict(zip(others, inter_rows(clips, others, 1, seed)[:, 0]))
     return [int(partners[row]) for row in rows]
-
-
-def tokens_for(network: Network, inputs: dict, config: Sample, marks: list[tuple]) -> np.ndarray:
-    """Tokens [B, L] for a batch of conditions; each row's noise comes from its own mark, so batches
-    do not matter.
-    """
-    place = next(network.parameters()).device
-    inputs = {name: value.to(place) for name, value in inputs.items()}
-    with torch.no_grad(), torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda"):
-        condition = network.encode(inputs)
-        process = MaskAndReplace(network.n_codes, network.n_steps)
-        generators = [torch_generator(*mark) for mark in marks]
-        sampling, length, grid = config.sampling, network.length, network.grid
-        tokens = draw(network, process, condition, length, sampling, generators, grid=grid)
-        return tokens.cpu().numpy()

@@ -25,6 +25,7 @@ from stages.paths import Paths
 FOR_TABLES_ALONE: dict[str, object] = {
     "sample.media": 0,
     "sample.controls": False,
+    "sample.ladder": [],
     "evaluate.examples": 1,
     "evaluate.controls": False,
 }
@@ -80,7 +81,7 @@ def _marks(row: Planned, settings: AnyDataset) -> Marks:
         contrast.pop(f"{kind}_weight", None)
     training = fingerprint(row.contrast, contrast if kinds else None, train, row.start)
     measured = (
-        chosen(settings.sample, "media", "controls"),
+        chosen(settings.sample, "media", "controls", "ladder"),
         chosen(settings.evaluate, "examples", "controls"),
     )
     return Marks(fingerprint(training, *measured)[:16], training[:12])

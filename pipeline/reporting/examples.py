@@ -22,6 +22,7 @@ from pipeline.reporting.audio import draw_spectrogram, write_m4a
 from pipeline.runtime.files import write_json
 from pipeline.runtime.progress import progress
 from pipeline.storage.curves import read_curves
+from pipeline.storage.manifest import Clip, spread
 
 VIDEO_SIDE, VIDEO_FPS = 224, 25.0
 
@@ -42,18 +43,6 @@ def write_dance_examples(data: DanceData, songs: list[str], n_examples: int, fol
     write_json(folder / "examples.json", {"task": "dance", "clips": entries})
 
 
-def spread(songs: list[str], n: int) -> list[int]:
-    """`n` positions, one of each song in turn, so that few examples show as many songs as they
-    can.
-    """
-    turn: dict[str, int] = {}
-    order = []
-    for position, song in enumerate(songs):
-        order.append((turn.get(song, 0), position))
-        turn[song] = turn.get(song, 0) + 1
-    return [position for _, position in sorted(order)[:n]]
-
-
 def _example(data: DanceData, number: int, nearest: int | None, folder: Path) -> dict:
     clip = data.manifest.clips[number]
     home = folder / f"clip_{number:05d}"
@@ -69,12 +58,26 @@ def _example(data: DanceData, number: int, nearest: int | None, folder: Path) ->
     for row, audio in _sounds(data, number, nearest):
         if row == "ground_truth":
             reference = onset_times(onset_envelope(audio, data.sample_rate), "5hz")
-        write_m4a(home / f"{row}.m4a", audio, data.sample_rate)
-        onsets = draw_spectrogram(home / f"{row}.png", audio, data.sample_rate, reference)
-        files = {"audio": f"{home.name}/{row}.m4a", "spectrogram": f"{home.name}/{row}.png"}
-        sounds.append({"row": row, "onsets": onsets, **files})
-    facts = {"id": clip.id, "song": clip.song, "genre": clip.genre, "split": clip.split}
-    return {**facts, "video": video, "sounds": sounds}
+        sounds.append(write_sound(home, row, audio, data.sample_rate, reference))
+    return {**facts_of(clip), "video": video, "sounds": sounds}
+
+
+def write_sound(
+    home: Path, row: str, audio: np.ndarray, sample_rate: int, reference: np.ndarray | None
+) -> dict:
+    """The entry of a sound [T] on the page, its file and spectrogram written into `home`; see
+    `draw_spectrogram`.
+    """
+    name = row.replace(" ", "_")
+    write_m4a(home / f"{name}.m4a", audio, sample_rate)
+    onsets = draw_spectrogram(home / f"{name}.png", audio, sample_rate, reference)
+    files = {"audio": f"{home.name}/{name}.m4a", "spectrogram": f"{home.name}/{name}.png"}
+    return {"row": row, "onsets": onsets, **files}
+
+
+def facts_of(clip: Clip) -> dict[str, str | None]:
+    """What the page says of a clip."""
+    return {"id": clip.id, "song": clip.song, "genre": clip.genre, "split": clip.split}
 
 
 def _sounds(data: DanceData, number: int, nearest: int | None) -> Iterator[tuple[str, np.ndarray]]:

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from pipeline.metrics.image_controls import nearest_training_pictures
 from pipeline.metrics.image_data import ImageData
-from pipeline.reporting.examples import spread
 from pipeline.reporting.glossary import row_title
 from pipeline.reporting.style import figure
 from pipeline.runtime.files import write_json
+from pipeline.storage.manifest import spread
 
 Column = tuple[
     str, list[Tensor], list[int]
@@ -39,7 +39,7 @@ def write_image_examples(data: ImageData, n_examples: int, seed: int, folder: Pa
         images = []
         for row, pictures, belongs_to in columns:
             name = f"{home.name}/{len(images)}_{row}.png"
-            _as_image(pictures[position]).save(folder / name)
+            as_image(pictures[position]).save(folder / name)
             images.append(
                 {"row": row, "image": name, "caption": data.caption(belongs_to[position])}
             )
@@ -80,7 +80,7 @@ def _all(batches) -> list[Tensor]:
     return [picture for batch in batches for picture in batch.cpu()]
 
 
-def _as_image(picture: Tensor) -> Image.Image:
+def as_image(picture: Tensor) -> Image.Image:
     """The picture [3, H, W] in [0, 1] as 8-bit RGB."""
     pixels = (picture.permute(1, 2, 0).numpy() * 255).round().clip(0, 255).astype(np.uint8)
     image = Image.fromarray(pixels)
@@ -100,7 +100,7 @@ def _draw_grid(path: Path, captions: list[str], columns: list[Column]) -> None:
             panels[0, column].set_title(textwrap.fill(row_title(row), 16), fontsize=7)
             for line, picture in enumerate(pictures):
                 panel = panels[line, column]
-                panel.imshow(_as_image(picture))
+                panel.imshow(as_image(picture))
                 panel.set(xticks=[], yticks=[])
                 panel.grid(visible=False)
         for line, caption in enumerate(captions):

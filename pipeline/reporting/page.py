@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from pipeline.reporting.glossary import row_title
-from pipeline.reporting.report import Section
+from pipeline.reporting.report import GUIDED, LADDER, Section
 from pipeline.reporting.tables import cell, heading, legend, line_counts
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
@@ -63,4 +63,12 @@ def write_page(sections: list[Section], reports: Path) -> None:
         return data_uri(path) if path.exists() else None
 
     with atomic(reports / "index.html") as temporary:
-        temporary.write_text(template.render(sections=sections, data_uri=data_uri, drawing=drawing))
+        temporary.write_text(
+            template.render(
+                sections=sections,
+                data_uri=data_uri,
+                drawing=drawing,
+                ladder_told=LADDER,
+                guided_told=GUIDED,
+            )
+        )

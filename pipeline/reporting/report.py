@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.metrics.results import Result, read_results, write_table
 from pipeline.reporting import figures
 from pipeline.reporting.facts import facts
+from pipeline.reporting.guidance import guidance_table
 from pipeline.reporting.listening_results import read_mos
 from pipeline.reporting.luck import headlines
 from pipeline.reporting.published import published
@@ -35,6 +36,8 @@ class Section:
     curves: dict[str, dict]
     listed: bool = True
     shows: str | None = None
+    ladder: dict | None = None
+    guidance: tuple[list[str], list[list[str]]] | None = None
 
 
 def read_sections(
@@ -67,7 +70,10 @@ def read_section(
     remarks = read_json(metrics / dataset / "remarks.json")
     results = read_results(metrics / dataset / "table.csv") + read_mos(mos / f"{dataset}.csv")
     folder = examples / dataset
-    shown = read_json(folder / "examples.json") if (folder / "examples.json").exists() else None
+    shown, ladder = (
+        read_json(folder / name) if (folder / name).exists() else None
+        for name in ("examples.json", "ladder.json")
+    )
     curves = {path.stem: read_curves(path) for path in sorted((folder / "curves").glob("*.csv"))}
     contrast = remarks.get("contrast")
     titles = (
@@ -79,6 +85,8 @@ def read_section(
     return Section(
         *(dataset, told, results, blocks(results), titles, shown, folder, curves),
         shows=remarks.get("shows"),
+        ladder=ladder,
+        guidance=None if study is None else guidance_table(study, dataset),
     )
 
 
@@ -149,6 +157,7 @@ def _describe(section: Section, tables: Path, drawings: Path) -> str:
         drawings / f"{name}_examples.png", section.examples_folder, section.examples
     ):
         parts.append(f"![Examples of {name}](figures/{name}_examples.png)\n")
+    parts += _adherence(section, drawings)
     for curve_name, curves in section.curves.items():
         if figures.draw_curves(
             drawings / f"{name}_{curve_name}.png", curves, f"{name}: {curve_name}"
@@ -158,6 +167,33 @@ def _describe(section: Section, tables: Path, drawings: Path) -> str:
                 f" {name}](figures/{name}_{curve_name}.png)\n"
             )
     return "\n".join(parts)
+
+
+LADDER = (
+    "The same conditions and the same noise, under rising guidance: each step's log-probabilities"
+    " go so many times the way from those without a condition to those with it. 0 does not know"
+    " the condition, 1 is the model as it was trained; above, more of what was asked for is there,"
+    " and less of what real data have beside."
+)
+GUIDED = (
+    "What it buys and what it costs, on validation: vanilla, mean ± standard deviation over"
+    " training seeds."
+)
+
+
+def _adherence(section: Section, drawings: Path) -> list[str]:
+    """What a stronger adherence does: the ladder and the study's figures beside it."""
+    picture = f"{section.dataset}_ladder.png"
+    parts = []
+    if section.ladder and figures.draw_examples(
+        drawings / picture, section.examples_folder, section.ladder
+    ):
+        alt = f"The same conditions of {section.dataset} under rising guidance"
+        parts += [f"{LADDER}\n", f"![{alt}](figures/{picture})\n"]
+    if section.guidance:
+        told = f"{GUIDED} All settings: [study](study/README.md#{section.dataset}).\n"
+        parts += [told, markdown_table(*section.guidance)]
+    return ["### What a stronger adherence does\n", *parts] if parts else []
 
 
 def _costs(sections: list[Section], tables: Path) -> str:

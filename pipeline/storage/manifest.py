@@ -167,3 +167,15 @@ def check_clips(clips: list[Clip], name: str) -> None:
 def _leaves_its_folder(name: str) -> bool:
     path = PurePosixPath(name)
     return path.is_absolute() or ".." in path.parts
+
+
+def spread(songs: list[str], n: int) -> list[int]:
+    """`n` positions, one of each song in turn, so that few examples show as many songs as they
+    can.
+    """
+    turn: dict[str, int] = {}
+    order = []
+    for position, song in enumerate(songs):
+        order.append((turn.get(song, 0), position))
+        turn[song] = turn.get(song, 0) + 1
+    return [position for _, position in sorted(order)[:n]]
