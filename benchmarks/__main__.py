@@ -8,7 +8,7 @@ import torch
 import typer
 
 from benchmarks.cases import CASES
-from benchmarks.core import BOTH, Ceiling, tables
+from benchmarks.core import BOTH, Ceiling, maker, tables
 from benchmarks.measure import CLOCKS, passes_over
 from benchmarks.page import README, write_results
 from benchmarks.timed_runs import Bench
@@ -45,7 +45,8 @@ def main(
         typer.Option(
             "--write",
             help=(
-                "Put the tables into benchmarks/README.md, in place of those of the same networks."
+                "Put the tables into benchmarks/README.md, in place of those of the same networks"
+                " and processor."
             ),
         ),
     ] = False,
@@ -70,7 +71,9 @@ def main(
         )
     _count_passes(say)
     try:
-        tables({name: batch for name in names}, repeats, ceiling, bf16, compile, chains, say)
+        where = maker() if device.type == "cpu" else torch.cuda.get_device_name(device)
+        sizes = {name: batch for name in names}
+        tables(sizes, repeats, ceiling, bf16, compile, chains, say, where)
         if write:
             write_results(README, lines)
     except UserError as mistake:

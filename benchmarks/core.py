@@ -46,13 +46,15 @@ def tables(
     compiled: bool,
     chains: Collection[str],
     say: Callable[[str], None],
-    label: str = "",
+    where: str = "",
 ) -> None:
-    """Says the tables of the named cases, with so many samples a step (0: as the case says)."""
+    """Says the tables of the named cases, with so many samples a step (0: as the case says), under
+    titles that end in `where` they were measured.
+    """
     for name, batch in batches.items():
         case = CASES[name]
         bench = Bench(case, ceiling.device, batch or case.batch, bf16, compiled)
-        say(f"### {label}{name}: {bench.size}\n")
+        say(f"### {name}, {where}: {bench.size}\n")
         Report(bench, repeats, ceiling, ceiling.clock, say).show(name in chains)
 
 
@@ -175,6 +177,12 @@ class Report:
         with Worker(make, False, self.bench.device, self.clock) as worker:
             worker.seconds(name)
             return f"{worker.memory(name) / 1e6:.0f}"
+
+
+def maker() -> str:
+    """Who made this machine's processor, as titles say it."""
+    known = {"GenuineIntel": "Intel", "AuthenticAMD": "AMD"}
+    return known.get(processor().maker, processor().maker)
 
 
 def machine(device: torch.device) -> str:

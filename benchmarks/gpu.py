@@ -54,8 +54,8 @@ def main(
         for bf16, compiled in product((False, True), (False, True)):
             dtype = torch.bfloat16 if bf16 else torch.float32
             ceiling = Ceiling(default_device(), dtype, time.perf_counter)
-            label = f"GPU, {'bfloat16' if bf16 else 'float32'}{', compiled' * compiled}, "
-            tables(BATCHES, repeats, ceiling, bf16, compiled, (), say, label)
+            where = f"GPU, {'bfloat16' if bf16 else 'float32'}{', compiled' * compiled}"
+            tables(BATCHES, repeats, ceiling, bf16, compiled, (), say, where)
         if stages:
             time_stages(read_params().datasets, say)
     except UserError as mistake:

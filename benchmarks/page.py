@@ -46,7 +46,7 @@ def write_results(readme: Path, lines: list[str]) -> None:
             f"{readme} has lost the line {START if not start else END}, where the results go; put"
             " it back."
         )
-    sections = _sections(between) | _sections("\n".join(lines))
+    sections = _side_by_side(_sections(between) | _sections("\n".join(lines)))
     with atomic(readme) as fresh:
         fresh.write_text("\n\n".join([before + START, *sections.values(), END + after]))
 
@@ -55,3 +55,9 @@ def _sections(text: str) -> dict[str, str]:
     """The parts of `text` that begin with "### TITLE: ", by their titles."""
     parts = (part.strip() for part in text.split("### ")[1:])
     return {part.partition(":")[0]: f"### {part}" for part in parts}
+
+
+def _side_by_side(sections: dict[str, str]) -> dict[str, str]:
+    """The sections with those of one network, whose titles begin alike before a comma, together."""
+    order = list(dict.fromkeys(title.partition(",")[0] for title in sections))
+    return dict(sorted(sections.items(), key=lambda one: order.index(one[0].partition(",")[0])))

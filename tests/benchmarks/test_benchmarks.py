@@ -167,7 +167,8 @@ def test_the_command_prints_every_row_and_writes_it_down(monkeypatch, tmp_path):
     monkeypatch.setattr(command, "README", readme := tmp_path / "README.md")
     monkeypatch.setattr(command, "_count_passes", lambda say: None)
     readme.write_text(
-        f"# Kept\n{START}\n### mini: 1\nold\n\n### other: 2\nstays\n{END}\nkept too\n"
+        f"# Kept\n{START}\n### mini, {core.maker()}: 1\nold\n\n### other: 2\nstays\n\n"
+        f"### mini, Another: 3\nbeside\n{END}\nkept too\n"
     )
     result = CliRunner().invoke(
         command.app, ["--case", "mini", "--chains", "mini", "--repeats", "1", "--write"]
@@ -186,7 +187,10 @@ def test_the_command_prints_every_row_and_writes_it_down(monkeypatch, tmp_path):
         assert row in result.output
         assert row in readme.read_text()
     assert "old" not in readme.read_text()
-    assert "### other: 2\nstays\n\n" in readme.read_text()
+    text = readme.read_text()
+    assert "### other: 2\nstays\n\n" in text
+    order = [text.index(title) for title in (f"mini, {core.maker()}", "mini, Another", "other")]
+    assert order == sorted(order)
     assert readme.read_text().startswith("# Kept\n")
     assert readme.read_text().endswith("\nkept too\n")
     assert CliRunner().invoke(command.app, ["--case", "nothing"]).exit_code == 2
