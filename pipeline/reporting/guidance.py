@@ -40,12 +40,15 @@ def guidance_table(study: Path, dataset: str) -> tuple[list[str], list[list[str]
 
 
 def _by_weight(rows: list[Row]) -> dict[float, list[Row]]:
-    """The baseline's rows in which nothing but guidance differs."""
+    """The baseline's rows in which nothing but guidance differs: those whose sampling is called by
+    its weight alone, g1, g1.3, g2.
+    """
     found: dict[float, list[Row]] = {}
     for row in rows:
-        drawn = [key for key in row.difference if key.startswith("sample.")]
         weight = row.difference.get(WEIGHT)
-        if row.run == BASELINE and drawn == [WEIGHT] and isinstance(weight, int | float):
+        if not isinstance(weight, int | float):
+            continue
+        if row.run == BASELINE and row.sampling == f"g{weight:g}":
             found.setdefault(float(weight), []).append(row)
     return found
 

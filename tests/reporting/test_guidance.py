@@ -7,9 +7,9 @@ from pipeline.study.rows import write_row
 from tests.reporting.test_study import row
 
 
-def written(folder, run, seed, top1, weight, **more):
-    key = {"train.seed": seed, "sample.sampling.guidance": weight, **more}
-    made = row(run, seed, top1, sampling=f"g{weight:g}{len(more)}")
+def written(folder, run, seed, top1, weight, tail=""):
+    made = row(run, seed, top1, sampling=f"g{weight:g}{tail}")
+    key = {"train.seed": seed, "sample.sampling.guidance": weight}
     write_row(folder, replace(made, difference=key))
 
 
@@ -21,9 +21,7 @@ def test_guidance_is_a_line_a_weight_with_the_spread_over_trainings(tmp_path):
         written(folder, "vanilla", seed, top1, 1.0)
         written(folder, "vanilla", seed, top1 + 4, 2.0)
         written(folder, "inter_0.1", seed, 50.0, 2.0)
-        written(
-            folder, "vanilla", seed, 10.0, 3.0, **{"sample.sampling.guidance_schedule": "rising"}
-        )
+        written(folder, "vanilla", seed, 10.0, 3.0, tail="_rising")
     titles, lines = guidance_table(tmp_path, "digits")
     assert titles[0] == ""
     assert titles[1].startswith("Top-1 accuracy")
