@@ -131,7 +131,8 @@ def drawer(settings: AnyDataset, paths: Paths, conditioned_on: dict[str, list[st
             (config.seeds[seed], kind, conditioned_on["tokens"][at]) for kind, seed, at in batch
         ]
         inputs = condition_inputs(conditions, numbers)
-        inputs.pop(config.without, None)
+        if config.without is not None:
+            del inputs[config.without]
         return {"tokens": tokens_for(network, inputs, config, marks)}
 
     return generate
