@@ -131,9 +131,8 @@ def drawer(settings: AnyDataset, paths: Paths, conditioned_on: dict[str, list[st
             (config.seeds[seed], kind, conditioned_on["tokens"][at]) for kind, seed, at in batch
         ]
         inputs = condition_inputs(conditions, numbers)
-        if config.without is not None:
-            del inputs[config.without]
-        return {"tokens": tokens_for(network, inputs, config, marks)}
+        given = {name: value for name, value in inputs.items() if name != config.without}
+        return {"tokens": tokens_for(network, given, config, marks)}
 
     return generate
 
