@@ -229,7 +229,7 @@ def test_numbers_that_do_not_go_together_are_told(dataset, key, value, sentence,
     changed = with_value(read(file), tuple(key.split(".")), value)
     monkeypatch.setattr(stages.config, "read_yaml", lambda _: changed)
     with pytest.raises(UserError, match=sentence) as told:
-        read_settings(dataset, file)
+        read_settings(dataset, file, "sample_intra")
     assert str(told.value).startswith(f"{file}: ")
     assert "\n" not in str(told.value)
 

@@ -87,9 +87,9 @@ def test_a_file_that_is_not_in_use_is_not_asked_for(place):
 def test_preset_leaves_the_contrast_to_each_data_set(place):
     change(place, "digits", "contrast", "step_inter")
     assert read_contrast("digits") == "step_inter"
-    assert read_contrast("toy_shapes") == "sample_intra"
-    write_params(place, {"datasets": ["digits"], "contrast": "vanilla"})
-    assert read_contrast("digits") == "vanilla"
+    assert read_contrast("toy_shapes") == "vanilla"
+    write_params(place, {"datasets": ["digits"], "contrast": "sample_intra"})
+    assert read_contrast("digits") == "sample_intra"
 
 
 def test_the_device_of_run_yaml_and_of_the_environment(place, monkeypatch):
