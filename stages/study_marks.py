@@ -22,6 +22,7 @@ from pipeline.study.grid import Planned
 from stages.config import AnyDataset, read_settings
 from stages.paths import Paths
 
+ROWS_AT_ONCE = 1024
 FOR_TABLES_ALONE: dict[str, object] = {
     "sample.media": 0,
     "sample.controls": False,
@@ -103,22 +104,32 @@ def chosen(section: BaseModel, *but: str) -> dict:
 
 
 def world_of(dataset: str, shared: dict[str, object]) -> str:
-    """A digest of what the rows of a study must share to be compared: the content of the stores,
-    token by token, so that a store written anew with the same content stays the same world, and
-    the basic settings but for contrast, seed and sampling, which are what rows differ in, with
-    what all runs of the grid share.
+    """A digest of what the rows of a study must share to be compared: the content of tokens and
+    conditions, number by number, so that a store written anew with the same content stays the same
+    world, and the basic settings but for contrast, seed and sampling, which are what rows differ
+    in, with what all runs of the grid share.
     """
     paths = Paths(dataset)
     tokens, conditions = Store(paths.tokens, "tokens"), Store(paths.conditions, "conditions")
     settings = read_settings(dataset, paths.settings)
     basics = [
         chosen(settings.media),
+        chosen(settings.negatives),
         chosen(settings.train, "contrast", "seed", "init"),
         chosen(settings.evaluate, "examples", "controls"),
         shared,
     ]
-    content = hashlib.sha256(tokens["tokens"][:].tobytes()).hexdigest()
-    return fingerprint(basics, content, list(tokens.ids), list(conditions.ids))[:16]
+    return fingerprint(basics, _content(tokens), _content(conditions))[:16]
+
+
+def _content(store: Store) -> str:
+    """A digest of the ids and of every field of a store, read a few rows at a time."""
+    digest = hashlib.sha256(repr(list(store.ids)).encode())
+    for name in store.fields:
+        digest.update(name.encode())
+        for start in range(0, len(store[name]), ROWS_AT_ONCE):
+            digest.update(store[name][start : start + ROWS_AT_ONCE].tobytes())
+    return digest.hexdigest()
 
 
 def write_yaml(file: Path, content: dict) -> None:

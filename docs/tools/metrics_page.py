@@ -1,6 +1,7 @@
 """The tables of metrics, rows and protocols, from the glossary that the reports use."""
 
-from pipeline.reporting.glossary import METRICS, PROTOCOLS, ROWS, arrow
+from pipeline.reporting.glossary import METRICS, ROWS, arrow
+from pipeline.reporting.protocols import PROTOCOLS
 
 
 def metrics_tables() -> str:

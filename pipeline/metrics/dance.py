@@ -19,6 +19,7 @@ from pipeline.metrics.beats import (
     onset_envelope,
     onset_times,
 )
+from pipeline.metrics.harmony import triad_share
 from pipeline.metrics.loudness import loudness_lufs
 from pipeline.metrics.midi_truth import Truth, agreement
 from pipeline.metrics.music import Spectra, flatness_db, likeness, spectra
@@ -31,8 +32,8 @@ Figures = dict[tuple[str, str], np.ndarray]  # (metric, protocol) -> [seeds, cli
 @dataclass(frozen=True)
 class Heard:
     """What is heard in one clip of sound: onsets by protocol, tempo, beats (seconds), its embedding
-    [D], what can be written down of it, flatness (dB), loudness (LUFS), and how like the true music
-    it sounds (None where there is none).
+    [D], what can be written down of it, flatness (dB), loudness (LUFS), how clear its chords are
+    (%), and how like the true music it sounds (None where there is none).
     """
 
     onsets: dict[str, np.ndarray]
@@ -42,6 +43,7 @@ class Heard:
     transcript: Transcript
     flatness: float
     loudness: float
+    triad_share: float
     likeness: dict[str, float] | None = None
 
 
@@ -73,14 +75,16 @@ def listen(audio: np.ndarray, sample_rate: int, embed, true: Spectra | None = No
     onsets = {name: onset_times(envelope, name) for name in ("d2m", "loris", "5hz")}
     tempo, beats = timing.track_beats(envelope)
     seen = spectra(audio, sample_rate)
+    transcript = transcribe(seen, sample_rate)
     return Heard(
         onsets,
         tempo,
         beats,
         embed(audio, sample_rate),
-        transcribe(seen, sample_rate),
+        transcript,
         flatness_db(seen.magnitudes),
         loudness_lufs(audio, sample_rate),
+        triad_share(transcript.chroma, transcript.chroma_times),
         likeness(true, seen) if true is not None else None,
     )
 
@@ -95,7 +99,7 @@ def measure(
     )
     if len(set(clips.songs)) > 1:
         figures |= against_others(clips, [[heard.onsets["loris"] for heard in row] for row in rows])
-    for name in ("flatness", "loudness"):
+    for name in ("flatness", "loudness", "triad_share"):
         figures[name, "music"] = _each(rows, lambda _, heard, name=name: getattr(heard, name))
     if clips.truths is not None:
         figures |= _against_scores(clips.truths, rows)

@@ -11,21 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.media.midi import PITCH_CLASSES, Score, drum_class
+from pipeline.media.midi import Score, drum_class
+from pipeline.metrics.harmony import key_heard, triads_heard
 from pipeline.metrics.timing import beat_f_measure
 from pipeline.metrics.transcript import STROKES, Transcript
 
 ONSET_SECONDS = 0.05
 EDGE_SECONDS = 0.05
 TOGETHER_SECONDS = 0.03
-CHORD_SMOOTHING_S = 0.5
-# Krumhansl and Kessler's profiles: how well each pitch class fits a key on C.
-_PROFILES = {
-    "maj": (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
-    "min": (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
-}
-_TRIADS = {"maj": (0, 4, 7), "min": (0, 3, 7)}
-_NAMES = [f"{root}:{quality}" for quality in ("maj", "min") for root in PITCH_CLASSES]
 
 
 @dataclass(frozen=True)
@@ -138,12 +131,9 @@ def key_agreement(key: str, chroma: np.ndarray) -> float:
     """
     import mir_eval
 
-    mean = _scaled(chroma).mean(axis=1)
-    if not np.any(mean > 0) or np.ptp(mean) <= 0:
+    heard = key_heard(chroma)
+    if heard is None:
         return 0.0
-    profiles = [np.roll(_PROFILES[q], root) for q in ("maj", "min") for root in range(12)]
-    fits = [np.corrcoef(mean, profile)[0, 1] for profile in profiles]
-    heard = _NAMES[int(np.argmax(fits))]
     return 100 * float(mir_eval.key.weighted_score(_spoken(key), _spoken(heard)))
 
 
@@ -167,7 +157,7 @@ def chord_agreement(truth: Truth, heard: Transcript) -> float:
     known = [n for n, t in enumerate(times) if at[n] >= 0 and t < truth.chord_spans[at[n], 1]]
     if not known:
         return float("nan")
-    names = _triads(heard.chroma, times)
+    names = triads_heard(heard.chroma, times)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         right = mir_eval.chord.majmin(
@@ -175,24 +165,3 @@ def chord_agreement(truth: Truth, heard: Transcript) -> float:
         )
     judged = right >= 0
     return 100 * float(right[judged].mean()) if judged.any() else float("nan")
-
-
-def _triads(chroma: np.ndarray, times: np.ndarray) -> list[str]:
-    """The name of each frame's triad, `N` where it is silent."""
-    from scipy.ndimage import median_filter
-
-    step = times[1] - times[0] if len(times) > 1 else CHORD_SMOOTHING_S
-    width = 2 * round(CHORD_SMOOTHING_S / step / 2) + 1
-    smooth = median_filter(_scaled(chroma), size=(1, width), mode="nearest")
-    templates = np.zeros((24, 12))
-    for number in range(24):
-        quality = "maj" if number < 12 else "min"
-        templates[number, [(number + step) % 12 for step in _TRIADS[quality]]] = 1.0
-    best = (templates @ smooth).argmax(axis=0)
-    return [_NAMES[n] if frame.any() else "N" for n, frame in zip(best, smooth.T)]
-
-
-def _scaled(chroma: np.ndarray) -> np.ndarray:
-    """Amplitudes, each frame's largest 1: loud frames do not outweigh soft ones."""
-    amplitude = np.sqrt(chroma)
-    return amplitude / np.maximum(amplitude.max(axis=0, initial=0.0), 1e-9)

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from pipeline.metrics.results import Result
-from pipeline.reporting.glossary import METRICS, measured_by, metric, row_title
+from pipeline.reporting.glossary import METRICS, metric, row_title
+from pipeline.reporting.protocols import measured_by
 from pipeline.reporting.style import COLOURS, CONTROL, GRID, MODEL, TRUTH, figure
 
 # What a reader should look at first, in this order; a figure shows up to three that were measured.

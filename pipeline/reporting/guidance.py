@@ -6,7 +6,8 @@ import math
 from pathlib import Path
 
 from pipeline.reporting.figures import telling
-from pipeline.reporting.glossary import arrow, measured_by, metric
+from pipeline.reporting.glossary import arrow, metric
+from pipeline.reporting.protocols import measured_by
 from pipeline.study.differences import over_seeds
 from pipeline.study.rows import Row, of_one_world, read_rows
 

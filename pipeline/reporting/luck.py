@@ -6,7 +6,8 @@ import math
 
 from pipeline.metrics.results import Result
 from pipeline.reporting.figures import telling
-from pipeline.reporting.glossary import measured_by, metric
+from pipeline.reporting.glossary import metric
+from pipeline.reporting.protocols import measured_by
 from pipeline.reporting.tables import markdown_table
 from pipeline.study.luck import Luck, luck_for
 

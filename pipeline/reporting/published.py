@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from pipeline.reporting.glossary import PROTOCOLS, arrow, metric
+from pipeline.reporting.glossary import arrow, metric
+from pipeline.reporting.protocols import PROTOCOLS
 from pipeline.reporting.tables import markdown_table
 from pipeline.runtime.params import read_yaml
 

@@ -5,7 +5,8 @@ rows alone.
 import math
 from pathlib import Path
 
-from pipeline.reporting.glossary import arrow, measured_by, metric
+from pipeline.reporting.glossary import arrow, metric
+from pipeline.reporting.protocols import measured_by
 from pipeline.reporting.study_figures import draw_plane, draw_steps
 from pipeline.reporting.tables import markdown_table
 from pipeline.runtime.files import atomic

@@ -3,7 +3,8 @@
 import math
 from pathlib import Path
 
-from pipeline.reporting.glossary import measured_by, metric
+from pipeline.reporting.glossary import metric
+from pipeline.reporting.protocols import measured_by
 from pipeline.reporting.style import COLOURS, GRID, figure
 from pipeline.study.differences import Settings, over_seeds
 from pipeline.study.grid import Sweep

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pipeline.metrics.results import Result
-from pipeline.reporting.glossary import arrow, measured_by, metric, protocol_meanings, row_title
+from pipeline.reporting.glossary import arrow, metric, row_title
+from pipeline.reporting.protocols import measured_by, protocol_meanings
 
 Column = tuple[str, str]  # (metric, protocol)
 
@@ -70,6 +71,7 @@ _DANCE_BLOCKS: list[tuple[str, str, list[Column]]] = [
                 "chroma_similarity",
                 "flatness",
                 "loudness",
+                "triad_share",
             )
         ],
     ),

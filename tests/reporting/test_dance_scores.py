@@ -62,6 +62,7 @@ def test_figures_against_the_notes_stand_in_a_table_of_their_own(scored):
         "Chroma similarity ↑",
         "Flatness",
         "Loudness",
+        "Triads",
     ]
     for block in (found["midi"], found["music"], found["own_vs_others"]):
         assert all(

@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from pipeline.runtime.errors import UserError
 from pipeline.storage.manifest import read_manifest
+from pipeline.storage.store import Store, write_store
 from pipeline.study.grid import plan, read_grid
 from pipeline.study.rows import read_row, read_rows
 from stages.study_marks import marks_of, world_of
@@ -144,6 +145,20 @@ def test_a_change_of_what_decides_a_row_makes_it_again_and_other_changes_do_not(
         assert world_of("digits", {"train.steps": 2}) != world
     finally:
         file.write_text(kept)
+
+
+def test_other_conditions_under_the_same_settings_are_another_world(studied):
+    before, file = world_of("digits", {}), studied / "data" / "digits" / "conditions.h5"
+    kept, store = file.read_bytes(), Store(file, "conditions")
+    fields, ids = {name: store[name][:] for name in store.fields}, list(store.ids)
+    try:
+        for change in (0, 1):
+            with write_store(file, "conditions", ids, {"written": "anew"}) as writer:
+                for name, values in fields.items():
+                    writer.table(name, (values + change).astype(values.dtype))
+            assert (world_of("digits", {}) == before) is (change == 0)
+    finally:
+        file.write_bytes(kept)
 
 
 def test_settings_that_are_none_are_told_by_their_run(studied):
