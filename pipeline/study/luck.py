@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.study.differences import over_seeds, settings_of
+from pipeline.study.differences import Spread, over_seeds, settings_of
 from pipeline.study.rows import Row, of_one_world, read_rows
 
 
@@ -30,8 +30,10 @@ def read_luck(study: Path, dataset: str) -> dict[str, Luck]:
     """The luck of training by metric/protocol, from the rows of a data set; empty without any that
     share a setting.
 
-    It is pooled over all settings with several training seeds: three deviations of three values say
-    more together than each of them alone.
+    It is pooled over all runs with several training seeds: three deviations of three values say
+    more together than each of them alone. The samplings of a run rest on the same trainings, so
+    that their variances are averaged; models that are played without a part of their condition
+    (`sample.without`) are left out, as no headline is made that way.
     """
     rows, _ = of_one_world([row for row in read_rows(study / dataset) if row.split == "val"])
     return luck_of(rows)
@@ -39,7 +41,13 @@ def read_luck(study: Path, dataset: str) -> dict[str, Luck]:
 
 def luck_of(rows: list[Row]) -> dict[str, Luck]:
     """The same of rows at hand."""
-    groups = [group for group in settings_of(rows).values() if len(group) > 1]
+    groups = [
+        group
+        for group in settings_of(
+            [row for row in rows if "sample.without" not in row.difference]
+        ).values()
+        if len(group) > 1
+    ]
     metrics = dict.fromkeys(
         f"{one.metric}/{one.protocol}" if one.protocol else one.metric
         for group in groups
@@ -49,13 +57,18 @@ def luck_of(rows: list[Row]) -> dict[str, Luck]:
     )
     found = {}
     for metric in metrics:
-        spreads = [over_seeds(group, metric) for group in groups]
-        known = [one for one in spreads if math.isfinite(one.deviation)]
-        if known:
-            freedom = np.array([one.n_seeds - 1 for one in known])
-            variances = np.array([one.deviation**2 for one in known])
-            pooled = math.sqrt(float(freedom @ variances / freedom.sum()))
-            found[metric] = Luck(pooled, int(freedom.sum() + len(known)))
+        runs: dict[str, list[Spread]] = {}
+        for group in groups:
+            spread = over_seeds(group, metric)
+            if math.isfinite(spread.deviation):
+                runs.setdefault(group[0].run, []).append(spread)
+        if runs:
+            seeds = np.array([max(one.n_seeds for one in spreads) for spreads in runs.values()])
+            variances = [
+                np.mean([one.deviation**2 for one in spreads]) for spreads in runs.values()
+            ]
+            pooled = np.average(variances, weights=seeds - 1)
+            found[metric] = Luck(math.sqrt(float(pooled)), int(seeds.sum()))
     return found
 
 

@@ -3,6 +3,7 @@ page is rebuilt from the rows alone.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -173,6 +174,13 @@ def test_the_luck_of_training_is_pooled_and_limits_differences():
     assert luck.n_trainings == 6
     assert luck.of_difference(1, 1) == pytest.approx(1.96 * luck.deviation * 2**0.5)
     assert luck_of(rows[:1]) == {}
+    # another sampling of the same trainings counts none anew, one without its condition not at all
+    rows += rows_of("vanilla", 85.0, lucks=(-2.0, 0.0, 2.0), sampling="g2")
+    blind = rows_of("blind", 20.0, lucks=(-9.0, 0.0, 9.0))
+    rows += [replace(one, difference={"sample.without": "motion"}) for one in blind]
+    again = luck_of(rows)["fid/judge, train"]
+    assert again.deviation == pytest.approx(math.sqrt(((1 + 4) / 2 + 9) / 2))
+    assert again.n_trainings == 6
     validation = {"fid/judge, val": luck}
     assert luck_for("fid", "judge, test", validation) is luck
     assert luck_for("kad", "mfcc", validation) is None
