@@ -30,10 +30,11 @@ def read_luck(study: Path, dataset: str) -> dict[str, Luck]:
     """The luck of training by metric/protocol, from the rows of a data set; empty without any that
     share a setting.
 
-    It is pooled over all runs with several training seeds: three deviations of three values say
-    more together than each of them alone. The samplings of a run rest on the same trainings, so
-    that their variances are averaged; models that are played without a part of their condition
-    (`sample.without`) are left out, as no headline is made that way.
+    It is the median of the variances of all runs with several training seeds: several deviations of
+    three values say more together than each of them alone, and one run that falls apart does not
+    speak for the others. The samplings of a run rest on the same trainings, so that their variances
+    are averaged; models that are played without a part of their condition (`sample.without`) are
+    left out, as no headline is made that way.
     """
     rows, _ = of_one_world([row for row in read_rows(study / dataset) if row.split == "val"])
     return luck_of(rows)
@@ -63,12 +64,11 @@ def luck_of(rows: list[Row]) -> dict[str, Luck]:
             if math.isfinite(spread.deviation):
                 runs.setdefault(group[0].run, []).append(spread)
         if runs:
-            seeds = np.array([max(one.n_seeds for one in spreads) for spreads in runs.values()])
             variances = [
                 np.mean([one.deviation**2 for one in spreads]) for spreads in runs.values()
             ]
-            pooled = np.average(variances, weights=seeds - 1)
-            found[metric] = Luck(math.sqrt(float(pooled)), int(seeds.sum()))
+            trainings = sum(max(one.n_seeds for one in spreads) for spreads in runs.values())
+            found[metric] = Luck(math.sqrt(float(np.median(variances))), trainings)
     return found
 
 

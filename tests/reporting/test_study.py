@@ -181,6 +181,8 @@ def test_the_luck_of_training_is_pooled_and_limits_differences():
     again = luck_of(rows)["fid/judge, train"]
     assert again.deviation == pytest.approx(math.sqrt(((1 + 4) / 2 + 9) / 2))
     assert again.n_trainings == 6
+    rows += rows_of("apart", 50.0, lucks=(-30.0, 0.0, 30.0))
+    assert luck_of(rows)["fid/judge, train"].deviation == pytest.approx(3.0)
     validation = {"fid/judge, val": luck}
     assert luck_for("fid", "judge, test", validation) is luck
     assert luck_for("kad", "mfcc", validation) is None
