@@ -42,13 +42,8 @@ def read_luck(study: Path, dataset: str) -> dict[str, Luck]:
 
 def luck_of(rows: list[Row]) -> dict[str, Luck]:
     """The same of rows at hand."""
-    groups = [
-        group
-        for group in settings_of(
-            [row for row in rows if "sample.without" not in row.difference]
-        ).values()
-        if len(group) > 1
-    ]
+    whole = [row for row in rows if "sample.without" not in row.difference]
+    groups = [group for group in settings_of(whole).values() if len(group) > 1]
     metrics = dict.fromkeys(
         f"{one.metric}/{one.protocol}" if one.protocol else one.metric
         for group in groups
