@@ -176,7 +176,8 @@ LADDER = (
     " and less of what real data have beside."
 )
 GUIDED = (
-    "What it buys and what it costs, on validation: vanilla, mean ± standard deviation over"
+    "What it buys and what it costs, on validation: vanilla, in the steps and order of the study's"
+    " grid and not always those of the model above, mean ± standard deviation over"
     " training seeds."
 )
 
