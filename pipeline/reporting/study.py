@@ -76,8 +76,7 @@ def _of_split(
     settings = {key: settings[key] for key in _in_order(grid, settings)}
     columns = measured(grid, settings, split)
     parts = [f"### {dataset}, {name}\n", _means(settings, columns)]
-    parts += [f"Differences to {grid.baseline} under the same sampling:\n"]
-    parts += [_differences(settings, columns, grid.baseline)]
+    parts += ["Differences under the same sampling:\n", _differences(grid, settings, columns)]
     if grid.claims:
         parts += ["Verdicts:\n", verdicts(grid, settings, split)]
     picture = f"{dataset}_{split}_plane.png"
@@ -147,15 +146,17 @@ def _digits(column: str) -> int:
     return metric(column.partition("/")[0]).digits
 
 
-def _differences(settings: Settings, columns: list[str], baseline: str) -> str:
+def _differences(grid: Grid, settings: Settings, columns: list[str]) -> str:
     lines = []
     for name, rows in settings.items():
         run, _, sampling = name.partition("/")
-        than = settings.get(f"{baseline}/{sampling}")
-        if run != baseline and than:
+        against = grid.against(run)
+        than = settings.get(f"{against}/{sampling}")
+        if run != against and than:
             found = [difference(rows, than, column) for column in columns]
             told = [_told(one, column) for one, column in zip(found, columns)]
-            lines.append([name, *told, str(max(one.n_seeds for one in found))])
+            seeds = str(max(one.n_seeds for one in found))
+            lines.append([f"{name} − {against}", *told, seeds])
     if not lines:
         return "None yet.\n"
     return markdown_table(["", *map(heading, columns), "pairs of trainings"], lines)

@@ -23,7 +23,8 @@ class Training(Section):
     `contrast` is the setting, `set` what differs from params/<dataset>.yaml (dotted keys), `seeds`
     the training seeds (null: those of the whole grid), `samplings` names from the grid's. `start`
     names another run of the grid: training begins with the weights that it ended with under the
-    same seed (the frozen reference of the form `cca`).
+    same seed (the frozen reference of the form `cca`). `against` names the run that this one is
+    compared with, such as one trained as long (null: the grid's baseline).
     """
 
     contrast: str
@@ -31,6 +32,7 @@ class Training(Section):
     seeds: tuple[Seed, ...] | None = None
     samplings: tuple[str, ...] = Field(min_length=1)
     start: str | None = None
+    against: str | None = None
 
 
 class Claim(Section):
@@ -84,7 +86,8 @@ class Grid(Section):
     main one first; `items`: the metrics whose figures are kept item by item, for pairing.
     `seconds`: a guess at what a training and a sampling take, used until a row tells. `samplings`:
     keys of sample.sampling by name.
-    `baseline`: the run that all others are compared with. `shared`: what all runs set, such as a
+    `baseline`: the run that all others are compared with but those that name another `against`
+    which. `shared`: what all runs set, such as a
     shorter training.
     """
 
@@ -100,6 +103,10 @@ class Grid(Section):
     sweeps: tuple[Sweep, ...] = ()
     claims: tuple[Claim, ...] = ()
 
+    def against(self, run: str) -> str:
+        """The run that `run` is compared with."""
+        return self.runs[run].against or self.baseline
+
     @model_validator(mode="after")
     def _names_fit(self) -> "Grid":
         for name, run in self.runs.items():
@@ -107,6 +114,8 @@ class Grid(Section):
                 raise ValueError(f"runs.{name}.samplings names {unknown[0]!r}, which is not there")
             if run.start is not None and run.start not in self.runs:
                 raise ValueError(f"runs.{name}.start names {run.start!r}, which is no run")
+            if run.against is not None and run.against not in self.runs:
+                raise ValueError(f"runs.{name}.against names {run.against!r}, which is no run")
         for setting in self._named():
             if setting.partition("/")[0] not in self.runs:
                 raise ValueError(f"runs has no {setting.partition('/')[0]!r}, which is named below")

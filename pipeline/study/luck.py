@@ -9,6 +9,8 @@ import numpy as np
 from pipeline.study.differences import Spread, over_seeds, settings_of
 from pipeline.study.rows import Row, of_one_world, read_rows
 
+OTHER_THAN_HEADLINES = {"train.steps", "sample.without"}
+
 
 @dataclass(frozen=True)
 class Luck:
@@ -33,8 +35,8 @@ def read_luck(study: Path, dataset: str) -> dict[str, Luck]:
     It is the median of the variances of all runs with several training seeds: several deviations of
     three values say more together than each of them alone, and one run that falls apart does not
     speak for the others. The samplings of a run rest on the same trainings, so that their variances
-    are averaged; models that are played without a part of their condition (`sample.without`) are
-    left out, as no headline is made that way.
+    are averaged. Models that are trained for another time (`train.steps`) or played without a part
+    of their condition (`sample.without`) are left out, as no headline is made that way.
     """
     rows, _ = of_one_world([row for row in read_rows(study / dataset) if row.split == "val"])
     return luck_of(rows)
@@ -42,8 +44,8 @@ def read_luck(study: Path, dataset: str) -> dict[str, Luck]:
 
 def luck_of(rows: list[Row]) -> dict[str, Luck]:
     """The same of rows at hand."""
-    whole = [row for row in rows if "sample.without" not in row.difference]
-    groups = [group for group in settings_of(whole).values() if len(group) > 1]
+    alike = [row for row in rows if not OTHER_THAN_HEADLINES & row.difference.keys()]
+    groups = [group for group in settings_of(alike).values() if len(group) > 1]
     metrics = dict.fromkeys(
         f"{one.metric}/{one.protocol}" if one.protocol else one.metric
         for group in groups
