@@ -174,10 +174,12 @@ def test_the_luck_of_training_is_pooled_and_limits_differences():
     assert luck.n_trainings == 6
     assert luck.of_difference(1, 1) == pytest.approx(1.96 * luck.deviation * 2**0.5)
     assert luck_of(rows[:1]) == {}
-    # another sampling of the same trainings counts none anew, one without its condition not at all
+    # another sampling of the same trainings counts none anew, one without its condition or of
+    # another length not at all
     rows += rows_of("vanilla", 85.0, lucks=(-2.0, 0.0, 2.0), sampling="g2")
-    blind = rows_of("blind", 20.0, lucks=(-9.0, 0.0, 9.0))
-    rows += [replace(one, difference={"sample.without": "motion"}) for one in blind]
+    for name, key in (("blind", {"sample.without": "motion"}), ("short", {"train.steps": 300})):
+        other = rows_of(name, 20.0, lucks=(-9.0, 0.0, 9.0))
+        rows += [replace(one, difference=key) for one in other]
     again = luck_of(rows)["fid/judge, train"]
     assert again.deviation == pytest.approx(math.sqrt(((1 + 4) / 2 + 9) / 2))
     assert again.n_trainings == 6
@@ -199,8 +201,26 @@ def test_the_page_is_rebuilt_from_rows_and_tells_other_worlds_apart(tmp_path):
     assert "vanilla__g2__s2" in text.split("left out")[1]
     assert "Table 6" in text
     assert "toy_dance" not in text
+    assert "| inter/g1 − vanilla | **+16.0 [" in text
     assert (tmp_path / "figures" / "digits_val_plane.png").stat().st_size > 2000
     assert [len(part) for part in of_one_world(read_rows(tmp_path / "digits"))] == [6, 1]
+
+
+def test_a_run_is_compared_with_the_run_that_it_names(tmp_path):
+    short = {"short": {"contrast": "vanilla", "samplings": ["g1"]}}
+    named = {"inter": GRID.runs["inter"].model_copy(update={"against": "short"}).model_dump()}
+    content = GRID.model_dump()
+    content["runs"] |= short | named
+    grid = validate(Grid, content, "", "grid.yaml")
+    for one in rows_of("vanilla", 80.0) + rows_of("short", 60.0) + rows_of("inter", 64.0):
+        write_row(tmp_path / "digits", one)
+    write_study(tmp_path, {"digits": grid})
+    text = (tmp_path / "README.md").read_text()
+    assert "| inter/g1 − short | **+4.0 [" in text
+    assert "| short/g1 − vanilla | **-20.0 [" in text
+    content["runs"]["inter"]["against"] = "none"
+    with pytest.raises(UserError, match=r"runs\.inter\.against names 'none', which is no run"):
+        validate(Grid, content, "", "grid.yaml")
 
 
 def test_patterns_and_seeds_choose_rows_and_the_rest_is_costed():
