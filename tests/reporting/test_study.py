@@ -218,9 +218,20 @@ def test_a_run_is_compared_with_the_run_that_it_names(tmp_path):
     text = (tmp_path / "README.md").read_text()
     assert "| inter/g1 − short | **+4.0 [" in text
     assert "| short/g1 − vanilla | **-20.0 [" in text
+    assert "| helps | not run | – | inter/g1 − vanilla/g1 | 0 |" not in text
     content["runs"]["inter"]["against"] = "none"
     with pytest.raises(UserError, match=r"runs\.inter\.against names 'none', which is no run"):
         validate(Grid, content, "", "grid.yaml")
+
+
+def test_claims_without_rows_are_not_run_and_the_test_split_leaves_them_out(tmp_path):
+    for split in ("val", "test"):
+        for one in rows_of("vanilla", 80.0):
+            write_row(tmp_path / "digits", replace(one, split=split))
+    write_study(tmp_path, {"digits": GRID})
+    chosen, confirmed = (tmp_path / "README.md").read_text().split("### digits, test")
+    assert "| helps | not run | – | inter/g1 − vanilla/g1 | 0 |" in chosen
+    assert "| helps |" not in confirmed
 
 
 def test_patterns_and_seeds_choose_rows_and_the_rest_is_costed():
