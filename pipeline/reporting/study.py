@@ -33,6 +33,7 @@ interval holds the luck of training. With one training seed there is none, and n
 Many settings are looked at: of twenty differences that are nothing, one lies outside of its
 interval all the same.
 """
+NAMES = {"val": "validation", "test": "test"}
 
 
 def write_study(study: Path, grids: dict[str, Grid]) -> None:
@@ -72,25 +73,36 @@ def _of_dataset(dataset: str, grid: Grid, every: list[Row], drawings: Path) -> l
 def _of_split(
     dataset: str, grid: Grid, split: str, settings: Settings, drawings: Path
 ) -> list[str]:
-    name = {"val": "validation", "test": "test"}[split]
     settings = {key: settings[key] for key in _in_order(grid, settings)}
     columns = measured(grid, settings, split)
-    parts = [f"### {dataset}, {name}\n", _means(settings, columns)]
+    parts = [f"### {dataset}, {NAMES[split]}\n", _means(settings, columns)]
     parts += ["Differences under the same sampling:\n", _differences(grid, settings, columns)]
     if grid.claims:
         parts += ["Verdicts:\n", verdicts(grid, settings, split)]
-    picture = f"{dataset}_{split}_plane.png"
-    axes = (of_split(grid.curve.quality, split), of_split(grid.curve.adherence, split))
-    curves = {
-        name: rows
-        for name, rows in settings.items()
-        if name.partition("/")[2] in grid.curve.samplings
-    }
-    if draw_plane(drawings / picture, curves, axes):
-        parts.append(f"![Quality against adherence, {dataset}, {name}](figures/{picture})\n")
+    parts += _planes(dataset, grid, split, settings, drawings)
     for number, sweep in enumerate(grid.sweeps):
         picture = f"{dataset}_{split}_{number}.png"
         parts += _sweep(sweep, settings, columns, drawings / picture)
+    return parts
+
+
+def _planes(
+    dataset: str, grid: Grid, split: str, settings: Settings, drawings: Path
+) -> list[str]:
+    """Pictures of quality against adherence, those that have two settings."""
+    axes = (of_split(grid.curve.quality, split), of_split(grid.curve.adherence, split))
+    planes = grid.curve.planes or {f"{dataset}, {NAMES[split]}": tuple(grid.runs)}
+    parts = []
+    for number, (title, runs) in enumerate(planes.items()):
+        curves = {
+            f"{run}/{sampling}": settings[f"{run}/{sampling}"]
+            for run in runs
+            for sampling in grid.curve.samplings
+            if f"{run}/{sampling}" in settings
+        }
+        picture = f"{dataset}_{split}_plane_{number}.png"
+        if draw_plane(drawings / picture, curves, axes):
+            parts.append(f"![Quality against adherence, {title}](figures/{picture})\n")
     return parts
 
 

@@ -71,12 +71,13 @@ class Sweep(Section):
 
 class Curve(Section):
     """The axes of quality and adherence, as metric/protocol, and the samplings that make a curve of
-    a run.
+    a run. `planes`: the runs that share a picture, by its title; all of them in one if empty.
     """
 
     quality: str
     adherence: str
     samplings: tuple[str, ...] = Field(min_length=1)
+    planes: dict[str, tuple[str, ...]] = {}
 
 
 class Grid(Section):
@@ -128,6 +129,8 @@ class Grid(Section):
         for sweep in self.sweeps:
             for line in sweep.lines.values():
                 yield from line
+        for plane in self.curve.planes.values():
+            yield from plane
 
 
 @dataclass(frozen=True)

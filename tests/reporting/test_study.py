@@ -202,7 +202,7 @@ def test_the_page_is_rebuilt_from_rows_and_tells_other_worlds_apart(tmp_path):
     assert "Table 6" in text
     assert "toy_dance" not in text
     assert "| inter/g1 − vanilla | **+16.0 [" in text
-    assert (tmp_path / "figures" / "digits_val_plane.png").stat().st_size > 2000
+    assert (tmp_path / "figures" / "digits_val_plane_0.png").stat().st_size > 2000
     assert [len(part) for part in of_one_world(read_rows(tmp_path / "digits"))] == [6, 1]
 
 
