@@ -86,9 +86,7 @@ def _of_split(
     return parts
 
 
-def _planes(
-    dataset: str, grid: Grid, split: str, settings: Settings, drawings: Path
-) -> list[str]:
+def _planes(dataset: str, grid: Grid, split: str, settings: Settings, drawings: Path) -> list[str]:
     """Pictures of quality against adherence, those that have two settings."""
     axes = (of_split(grid.curve.quality, split), of_split(grid.curve.adherence, split))
     planes = grid.curve.planes or {f"{dataset}, {NAMES[split]}": tuple(grid.runs)}
