@@ -216,9 +216,11 @@ def _has_rows(claim: Claim, settings: Settings) -> bool:
 
 
 def _sweep(sweep: Sweep, settings: Settings, columns: list[str], picture: Path) -> list[str]:
-    """One table (and curves, where there are values) in the paper's shape; nothing without rows."""
+    """One table (and curves, where there are values) in the paper's shape; nothing while fewer than
+    two settings of it have rows, if it has more than one.
+    """
     named = [name for line in sweep.lines.values() for name in line]
-    if not any(name in settings for name in named):
+    if sum(name in settings for name in named) < min(2, len(named)):
         return []
     parts = [f"#### {sweep.title}\n"]
     head = ["", *map(heading, columns), "training seeds"]

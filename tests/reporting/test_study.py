@@ -68,7 +68,9 @@ GRID = validate(
             "vanilla": {"contrast": "vanilla", "samplings": ["g1", "g2"]},
             "inter": {"contrast": "sample_inter", "samplings": ["g1"]},
         },
-        "sweeps": [{"title": "Table 6", "along": "contrast", "lines": {"": ["vanilla/g1"]}}],
+        "sweeps": [
+            {"title": "Table 6", "along": "contrast", "lines": {"": ["vanilla/g1", "inter/g1"]}}
+        ],
         "claims": [
             {
                 "says": "helps",
@@ -232,6 +234,7 @@ def test_claims_without_rows_are_not_run_and_the_test_split_leaves_them_out(tmp_
     chosen, confirmed = (tmp_path / "README.md").read_text().split("### digits, test")
     assert "| helps | not run | – | inter/g1 − vanilla/g1 | 0 |" in chosen
     assert "| helps |" not in confirmed
+    assert "Table 6" not in chosen  # one setting alone compares nothing
 
 
 def test_patterns_and_seeds_choose_rows_and_the_rest_is_costed():
