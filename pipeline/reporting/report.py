@@ -192,7 +192,10 @@ def _adherence(section: Section, drawings: Path) -> list[str]:
         alt = f"The same conditions of {section.dataset} under rising guidance"
         parts += [f"{LADDER}\n", f"![{alt}](figures/{picture})\n"]
     if section.guidance:
-        told = f"{GUIDED} All settings: [study](study/README.md#{section.dataset}).\n"
+        told = (
+            f"{GUIDED} All settings: [study](study/README.md#{section.dataset}); what they show,"
+            " and which to use: [results](../docs/results.md).\n"
+        )
         parts += [told, markdown_table(*section.guidance)]
     return ["### What a stronger adherence does\n", *parts] if parts else []
 

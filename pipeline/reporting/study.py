@@ -24,7 +24,8 @@ from pipeline.study.rows import Row, of_one_world, read_rows
 INTRODUCTION = """# The study: what contrastive training buys
 
 Written by `cdcd study` from the rows in the folders beside this page, one small file for each
-trained and sampled model; do not edit. The commands stand with each data set.
+trained and sampled model; do not edit. The commands stand with each data set. What it comes to, in
+words: [docs/results.md](../../docs/results.md).
 
 How to read a table: *mean ± standard deviation over training seeds*; every row is the mean over its
 sampling seeds. Differences are paired by training seed and by item (song, caption, picture): *mean
