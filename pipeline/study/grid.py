@@ -87,9 +87,8 @@ class Grid(Section):
     main one first; `items`: the metrics whose figures are kept item by item, for pairing.
     `seconds`: a guess at what a training and a sampling take, used until a row tells. `samplings`:
     keys of sample.sampling by name.
-    `baseline`: the run that all others are compared with but those that name another `against`
-    which. `shared`: what all runs set, such as a
-    shorter training.
+    `baseline`: the run that those are compared with that name none in `against`. `shared`: what all
+    runs set, such as a shorter training.
     """
 
     seeds: tuple[Seed, ...] = Field(min_length=1)
