@@ -24,7 +24,8 @@ class Training(Section):
     the training seeds (null: those of the whole grid), `samplings` names from the grid's. `start`
     names another run of the grid: training begins with the weights that it ended with under the
     same seed (the frozen reference of the form `cca`). `against` names the run that this one is
-    compared with, such as one trained as long (null: the grid's baseline).
+    compared with, and whose `set` it goes on from, so that nothing but its own `set` and `contrast`
+    differ (null: the grid's baseline, and params/<dataset>.yaml).
     """
 
     contrast: str
@@ -107,6 +108,11 @@ class Grid(Section):
         """The run that `run` is compared with."""
         return self.runs[run].against or self.baseline
 
+    def difference(self, run: str) -> dict[str, object]:
+        """What a run sets: what all share, what the run that it is compared with sets, its own."""
+        other = self.runs[run].against
+        return (self.difference(other) if other else self.shared) | self.runs[run].set
+
     @model_validator(mode="after")
     def _names_fit(self) -> "Grid":
         for name, run in self.runs.items():
@@ -116,10 +122,19 @@ class Grid(Section):
                 raise ValueError(f"runs.{name}.start names {run.start!r}, which is no run")
             if run.against is not None and run.against not in self.runs:
                 raise ValueError(f"runs.{name}.against names {run.against!r}, which is no run")
+            if self._comes_back(name):
+                raise ValueError(f"runs.{name}.against leads back to {name!r}")
         for setting in self._named():
             if setting.partition("/")[0] not in self.runs:
                 raise ValueError(f"runs has no {setting.partition('/')[0]!r}, which is named below")
         return self
+
+    def _comes_back(self, name: str) -> bool:
+        seen, at = {name}, self.runs[name].against
+        while at in self.runs and at not in seen:
+            seen.add(at)
+            at = self.runs[at].against
+        return at == name
 
     def _named(self) -> Iterator[str]:
         yield self.baseline
@@ -210,7 +225,7 @@ def _all(dataset: str, grid: Grid, split: Split) -> Iterator[Planned]:
                 }
                 yield Planned(
                     *(dataset, name, seed, sampling, split, run.contrast),
-                    {**grid.shared, **run.set, "train.seed": seed, **drawn},
+                    {**grid.difference(name), "train.seed": seed, **drawn},
                     run.start,
                 )
 

@@ -226,6 +226,35 @@ def test_a_run_is_compared_with_the_run_that_it_names(tmp_path):
         validate(Grid, content, "", "grid.yaml")
 
 
+def test_a_run_goes_on_from_what_the_run_sets_that_it_is_compared_with():
+    content = GRID.model_dump()
+    content["shared"] = {"train.batch_size": 8}
+    content["runs"] |= {
+        "short": {"contrast": "vanilla", "set": {"train.steps": 5}, "samplings": ["g1"]},
+        "coarse": {
+            "contrast": "vanilla",
+            "against": "short",
+            "set": {"train.diffusion_steps": 4},
+            "samplings": ["g1"],
+        },
+        "both": {
+            "contrast": "step_intra",
+            "against": "coarse",
+            "set": {"train.steps": 6},
+            "samplings": ["g1"],
+        },
+    }
+    grid = validate(Grid, content, "", "grid.yaml")
+    shared = {"train.batch_size": 8}
+    assert grid.difference("coarse") == shared | {"train.steps": 5, "train.diffusion_steps": 4}
+    assert grid.difference("both") == shared | {"train.steps": 6, "train.diffusion_steps": 4}
+    planned = plan("digits", grid, only="both")[0]
+    assert planned.difference["train.diffusion_steps"] == 4
+    content["runs"]["short"]["against"] = "both"
+    with pytest.raises(UserError, match=r"runs\.short\.against leads back to 'short'"):
+        validate(Grid, content, "", "grid.yaml")
+
+
 def test_claims_without_rows_are_not_run_and_the_test_split_leaves_them_out(tmp_path):
     for split in ("val", "test"):
         for one in rows_of("vanilla", 80.0):
