@@ -5,20 +5,19 @@ rows alone.
 import math
 from pathlib import Path
 
-from pipeline.reporting.glossary import arrow, metric
-from pipeline.reporting.protocols import measured_by
-from pipeline.reporting.study_figures import draw_plane, draw_steps
+from pipeline.reporting.glossary import metric
+from pipeline.reporting.study_figures import draw_plane
+from pipeline.reporting.study_sweeps import digits_of, heading, spread, sweep_table
 from pipeline.reporting.tables import markdown_table
 from pipeline.runtime.files import atomic
 from pipeline.study.differences import (
     Difference,
     Settings,
     difference,
-    over_seeds,
     settings_of,
     settle,
 )
-from pipeline.study.grid import SPLITS, Claim, Grid, Sweep
+from pipeline.study.grid import SPLITS, Claim, Grid
 from pipeline.study.rows import Row, of_one_world, read_rows
 
 INTRODUCTION = """# The study: what contrastive training buys
@@ -83,7 +82,7 @@ def _of_split(
     parts += _planes(dataset, grid, split, settings, drawings)
     for number, sweep in enumerate(grid.sweeps):
         picture = f"{dataset}_{split}_{number}.png"
-        parts += _sweep(sweep, settings, columns, drawings / picture)
+        parts += sweep_table(sweep, settings, columns, drawings / picture)
     return parts
 
 
@@ -129,32 +128,12 @@ def _in_order(grid: Grid, settings: Settings) -> list[str]:
     )
 
 
-def heading(name: str) -> str:
-    """A column's heading, with what it was measured by and which way is better."""
-    figure, _, protocol = name.partition("/")
-    by = f" ({measured_by(protocol)})" if protocol else ""
-    return f"{metric(figure).title}{by}{arrow(figure)}"
-
-
 def _means(settings: Settings, columns: list[str]) -> str:
     lines = [
-        [name, *(_spread(rows, column) for column in columns), str(len(rows))]
+        [name, *(spread(rows, column) for column in columns), str(len(rows))]
         for name, rows in settings.items()
     ]
     return markdown_table(["", *map(heading, columns), "training seeds"], lines)
-
-
-def _spread(rows: list[Row], column: str) -> str:
-    found = over_seeds(rows, column)
-    if not math.isfinite(found.mean):
-        return "–"
-    digits = _digits(column)
-    text = f"{found.mean:.{digits}f}"
-    return f"{text} ± {found.deviation:.{digits}f}" if found.n_seeds > 1 else text
-
-
-def _digits(column: str) -> int:
-    return metric(column.partition("/")[0]).digits
 
 
 def _differences(grid: Grid, settings: Settings, columns: list[str]) -> str:
@@ -174,7 +153,7 @@ def _differences(grid: Grid, settings: Settings, columns: list[str]) -> str:
 
 
 def _told(found: Difference, column: str) -> str:
-    digits = _digits(column)
+    digits = digits_of(column)
     if not math.isfinite(found.mean):
         return "–"
     text = f"{found.mean:+.{digits}f}"
@@ -214,28 +193,6 @@ def _has_rows(claim: Claim, settings: Settings) -> bool:
     return all(
         any(name == side or name.startswith(f"{side}/") for name in settings) for side in sides
     )
-
-
-def _sweep(sweep: Sweep, settings: Settings, columns: list[str], picture: Path) -> list[str]:
-    """One table (and curves, where there are values) in the paper's shape; nothing while fewer than
-    two settings of it have rows, if it has more than one.
-    """
-    named = [name for line in sweep.lines.values() for name in line]
-    if sum(name in settings for name in named) < min(2, len(named)):
-        return []
-    parts = [f"#### {sweep.title}\n"]
-    head = ["", *map(heading, columns), "training seeds"]
-    lines = []
-    for title, line in sweep.lines.items():
-        for number, name in enumerate(line):
-            rows = settings.get(name, [])
-            value = f", {sweep.along} {sweep.values[number]:g}" if sweep.values else f" {name}"
-            cells = [_spread(rows, column) if rows else "not run" for column in columns]
-            lines.append([f"{title}{value}", *cells, str(len(rows))])
-    parts.append(markdown_table(head, lines))
-    if len(sweep.values) > 2 and draw_steps(picture, sweep, settings, columns[:2]):
-        parts.append(f"![{sweep.title}](figures/{picture.name})\n")
-    return parts
 
 
 def _seconds(rows: list[Row]) -> float:

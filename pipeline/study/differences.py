@@ -48,6 +48,16 @@ def over_seeds(rows: list[Row], metric: str) -> Spread:
     return spread_of([row.value(metric) for row in rows])
 
 
+def with_shared_seeds(settings: Settings) -> Settings:
+    """The same settings with the rows of those training seeds alone that all of them have, so that
+    their means are over the same luck; as they are where none is shared.
+    """
+    shared = set.intersection(*({row.seed for row in rows} for rows in settings.values()))
+    if not shared:
+        return settings
+    return {name: [r for r in rows if r.seed in shared] for name, rows in settings.items()}
+
+
 def spread_of(values: list[float]) -> Spread:
     """Mean and deviation of what is defined."""
     defined = [value for value in values if math.isfinite(value)]

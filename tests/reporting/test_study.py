@@ -14,7 +14,14 @@ from pipeline.reporting.study import write_study
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import validate
 from pipeline.study.cost import seconds_left
-from pipeline.study.differences import at_equal, difference, over_seeds, settle, verdict
+from pipeline.study.differences import (
+    at_equal,
+    difference,
+    over_seeds,
+    settle,
+    verdict,
+    with_shared_seeds,
+)
 from pipeline.study.grid import Claim, Grid, plan, read_grid
 from pipeline.study.luck import Luck, luck_for, luck_of
 from pipeline.study.rows import Row, of_one_world, read_row, read_rows, write_row
@@ -253,6 +260,16 @@ def test_a_run_goes_on_from_what_the_run_sets_that_it_is_compared_with():
     content["runs"]["short"]["against"] = "both"
     with pytest.raises(UserError, match=r"runs\.short\.against leads back to 'short'"):
         validate(Grid, content, "", "grid.yaml")
+
+
+def test_a_sweep_is_over_the_trainings_that_all_its_settings_have(tmp_path):
+    for one in rows_of("vanilla", 80.0, lucks=(-1.0, 0.0, 1.0, 9.0)) + rows_of("inter", 90.0):
+        write_row(tmp_path / "digits", one)
+    write_study(tmp_path, {"digits": GRID})
+    table = (tmp_path / "README.md").read_text().split("#### Table 6")[1]
+    assert "| vanilla/g1 | 80.0 ± 1.0 | 20.00 ± 1.00 | 3 |" in table
+    apart = {"a/g1": rows_of("vanilla", 80.0), "b/g1": [row("inter", 7, 90.0)]}
+    assert with_shared_seeds(apart) == apart
 
 
 def test_claims_without_rows_are_not_run_and_the_test_split_leaves_them_out(tmp_path):
