@@ -9,6 +9,7 @@ from pipeline.reporting.glossary import metric
 from pipeline.reporting.study_figures import draw_plane
 from pipeline.reporting.study_sweeps import digits_of, heading, spread, sweep_table
 from pipeline.reporting.tables import markdown_table
+from pipeline.runtime.errors import UserError
 from pipeline.runtime.files import atomic
 from pipeline.study.differences import (
     Difference,
@@ -176,8 +177,7 @@ def verdicts(grid: Grid, settings: Settings, split: str) -> str:
             continue
         column = of_split(claim.metric, split)
         own = claim.model_copy(update={"metric": column})
-        up_is_better = metric(column.partition("/")[0]).more_is_better is True
-        found, said = settle(own, settings, grid.curve.samplings, up_is_better)
+        found, said = settle(own, settings, grid.curve.samplings, _more_is_better(claim))
         at = f", at equal {heading(claim.at_equal)}" if claim.at_equal else ""
         compared = f"{claim.better} − {claim.than}, {heading(column)}{at}"
         lines.append(
@@ -185,6 +185,18 @@ def verdicts(grid: Grid, settings: Settings, split: str) -> str:
         )
     head = ["claim", "verdict", "difference", "of", "pairs of trainings"]
     return markdown_table(head, lines)
+
+
+def _more_is_better(claim: Claim) -> bool:
+    """Which side is claimed; raises UserError where neither claim nor metric has one."""
+    own = metric(claim.metric.partition("/")[0]).more_is_better
+    side = own if claim.more is None else claim.more
+    if side is None:
+        raise UserError(
+            f"The claim {claim.says!r} needs `more: true` or `more: false`: {claim.metric} has no"
+            " better side of its own."
+        )
+    return side
 
 
 def _has_rows(claim: Claim, settings: Settings) -> bool:

@@ -42,7 +42,8 @@ class Claim(Section):
 
     `matters` is the least difference that counts. `at_equal` names another metric: the figures are
     then compared with the curve of `than` (a run alone) over the grid's samplings for curves, at an
-    equal value of that one.
+    equal value of that one. `more`: whether more of a metric that has no better side of its own,
+    such as adherence, is what is claimed (null: as the tables' arrows say).
     """
 
     says: str
@@ -51,6 +52,7 @@ class Claim(Section):
     metric: str
     matters: Positive
     at_equal: str | None = None
+    more: bool | None = None
 
 
 class Sweep(Section):

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.metrics.results import Result
 from pipeline.reporting.luck import called, headlines
-from pipeline.reporting.study import write_study
+from pipeline.reporting.study import verdicts, write_study
 from pipeline.runtime.errors import UserError
 from pipeline.runtime.params import validate
 from pipeline.study.cost import seconds_left
@@ -18,6 +18,7 @@ from pipeline.study.differences import (
     at_equal,
     difference,
     over_seeds,
+    settings_of,
     settle,
     verdict,
     with_shared_seeds,
@@ -29,6 +30,7 @@ from tests.helpers.house import ROOT
 from tests.helpers.study_grid import MEASURED
 
 ITEMS = 200
+FIXED = (1.0, math.nan, math.nan, ITEMS, ITEMS, 3)
 
 
 def row(run, seed, top1, fid=20.0, sampling="g1", world="w", luck=0.0):
@@ -270,6 +272,23 @@ def test_a_sweep_is_over_the_trainings_that_all_its_settings_have(tmp_path):
     assert "| vanilla/g1 | 80.0 ± 1.0 | 20.00 ± 1.00 | 3 |" in table
     apart = {"a/g1": rows_of("vanilla", 80.0), "b/g1": [row("inter", 7, 90.0)]}
     assert with_shared_seeds(apart) == apart
+
+
+def test_a_claim_on_a_figure_without_a_better_side_says_which_it_means():
+    rows = [*rows_of("vanilla", 80.0), *rows_of("inter", 90.0)]
+    told = [
+        replace(one, results=[Result("model", "adherence", "validation", value, *FIXED)])
+        for one, value in zip(rows, (0.2, 0.21, 0.22, -0.1, -0.08, -0.09))
+    ]
+    asked = {"says": "tells more", "better": "inter/g1", "than": "vanilla/g1", "matters": 0.01}
+    content = GRID.model_dump() | {"claims": [asked | {"metric": "adherence/validation"}]}
+    grid = validate(Grid, content, "", "grid.yaml")
+    with pytest.raises(UserError, match="'tells more' needs `more: true` or `more: false`"):
+        verdicts(grid, settings_of(told), "val")
+    for more, said in ((True, "**not confirmed**"), (False, "**confirmed**")):
+        content["claims"][0]["more"] = more
+        grid = validate(Grid, content, "", "grid.yaml")
+        assert f"| tells more | {said} |" in verdicts(grid, settings_of(told), "val")
 
 
 def test_claims_without_rows_are_not_run_and_the_test_split_leaves_them_out(tmp_path):
